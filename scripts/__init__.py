@@ -1,0 +1,1 @@
+"""How is the project built, checked and run? One file a command; logic that grew lives in ``gates``."""

@@ -1,0 +1,100 @@
+"""`streams status`: how much waits before each stage, what was buried, and whether the workers here are ready."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli import connect, show
+from streams.cli.connect import Connection
+from streams.cli.options import As, Brokers, PropertiesFile, Property
+from streams.stage import Stage
+from topics.catalog import DEAD_LETTERS, Names
+
+if TYPE_CHECKING:
+    from streams.engine.lag import Lag
+
+COLUMNS = ("group", "stage", "topic", "lag", "records")
+EVERY_S = 2.0
+HOME = "\x1b[H\x1b[J"  # a terminal's picture is drawn anew in its place
+
+
+def status(
+    ctx: typer.Context,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Again every two seconds.")] = False,
+    how: As = show.Format.table,
+    brokers: Brokers = None,
+    properties: Property = None,
+    file: PropertiesFile = None,
+) -> None:
+    """Print the lag before each stage, the dead letters, and the workers of the `up` that runs here."""
+    there = connect.connect(ctx, brokers, properties, file)
+    asyncio.run(_status(ctx, there, how, follow))
+
+
+async def _status(ctx: typer.Context, there: Connection, how: show.Format, follow: bool) -> None:
+    stages = connect.outside(ctx).flow(there.settings)
+    while True:
+        lags = await there.kafka.lags(reads(stages, there.names))
+        found = [*waiting(stages, there.names, lags), buried(there.names, lags)]
+        if follow and show.on_terminal():
+            typer.echo(HOME, nl=False)
+        show.rows(found, how, COLUMNS)
+        typer.echo(f"{there.address} ({there.origin})", err=True)
+        for line in await _workers(ctx, there):
+            typer.echo(line, err=True)
+        if not follow:
+            return
+        await asyncio.sleep(EVERY_S)
+
+
+def reads(stages: Sequence[Stage], names: Names) -> dict[str, tuple[str, ...]]:
+    """Group → Kafka's names of the topics it reads; the dead letters belong to none, so they join the first."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for stage in stages:
+        group = names.group(stage.app)
+        groups[group] = groups.get(group, ()) + tuple(names.topic(topic) for topic in stage.reads)
+    first = next(iter(groups), names.group("core"))
+    groups[first] = (*groups.get(first, ()), names.topic(DEAD_LETTERS))
+    return {group: tuple(dict.fromkeys(topics)) for group, topics in groups.items()}
+
+
+def waiting(stages: Sequence[Stage], names: Names, lags: "Iterable[Lag]") -> list[dict[str, object]]:
+    """One row a stage and topic, in flow order: records that wait before it, and records that the topic holds."""
+    every = list(lags)
+    return [
+        _row(names.group(stage.app), stage.name, names.topic(topic), every) for stage in stages for topic in stage.reads
+    ]
+
+
+def buried(names: Names, lags: "Iterable[Lag]") -> dict[str, object]:
+    """The row of the dead letters: nobody has to read them, so they have no lag."""
+    topic = names.topic(DEAD_LETTERS)
+    held = sum(lag.end - lag.start for lag in lags if lag.topic == topic)
+    return {"group": None, "stage": None, "topic": topic, "lag": None, "records": held}
+
+
+def _row(group: str, stage: str, topic: str, lags: "list[Lag]") -> dict[str, object]:
+    mine = [lag for lag in lags if lag.group == group and lag.topic == topic]
+    return {
+        "group": group,
+        "stage": stage,
+        "topic": topic,
+        "lag": sum(lag.records for lag in mine),
+        "records": sum(lag.end - lag.start for lag in mine),
+    }
+
+
+async def _workers(ctx: typer.Context, there: Connection) -> list[str]:
+    """A line a worker of the `up` that runs here, if it is on this cluster."""
+    from streams.local.workers import is_ready
+
+    up = connect.nearest(ctx)
+    if up is None or up.brokers != there.address:
+        return []
+    addresses = up.metrics.split(",")
+    states = await asyncio.gather(*map(is_ready, addresses))
+    return [
+        f"worker {address}: {'ready' if yes else 'not ready'}" for address, yes in zip(addresses, states, strict=True)
+    ]

@@ -1,0 +1,180 @@
+"""What becomes of a record on ``prompts``: a request with identity, dedup key and deadline, a refusal, or no request?
+
+Pure: the same bytes at the same coordinates always give the same outcome, and any bytes give exactly one.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streams.decisions import identity
+from streams.decisions.answers import refused
+from streams.decisions.failures import failure_of
+from streams.decisions.identity import DeduplicationKey
+from streams.decisions.limits import AdmissionPolicy, Violation, inspect, told
+from topics.answer import Answer
+from topics.catalog import PROMPT_BYTES
+from topics.errors import DecodingError
+from topics.messages import Admitted, Failed, Origin, Work
+from topics.request import Request
+from topics.wire import parse
+
+WHAT = "request"
+LOOKS_LIKE_JSON = ("{", "[", '"')
+UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+AS_JSON = 'write {"prompt": "…"}'
+AS_TEXT = "for plain text, set the header content-type: text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Goes on, as ``message``."""
+
+    message: Admitted
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A request that is not admitted; ``answer`` says all that is wrong with it."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """Bytes that are no request: answered under the derived id, and buried as they are."""
+
+    failed: Failed
+
+
+Outcome = Admit | Reject | Undecodable
+
+
+def decide(value: bytes | None, content_type: bytes | None, origin: Origin, policy: AdmissionPolicy) -> Outcome:
+    """What becomes of one record.
+
+    Args:
+        value: The record's value as it came.
+        content_type: Its header ``content-type``, or None.
+        origin: Its coordinates, Kafka timestamp and hash.
+        policy: The limits.
+
+    Returns:
+        ``Admit`` for a valid request, ``Reject`` for a JSON object (or text) that breaks a rule, ``Undecodable`` for
+        everything else.
+    """
+    derived = identity.derived_id(origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
+    try:
+        data = _read(value, _media_type(content_type), policy)
+    except DecodingError as bad:
+        return Undecodable(_no_request(bad, derived, origin))
+    request, violations = inspect(data, policy)
+    if violations:
+        return Reject(_refusal(request, violations, derived, origin))
+    return Admit(_admitted(request, derived, origin))
+
+
+def _read(value: bytes | None, media_type: str | None, policy: AdmissionPolicy) -> Mapping[str, Any]:
+    text = _text(value)
+    if media_type == "text/plain" or (policy.plain_text and media_type is None and not _looks_like_json(text)):
+        return _as_prompt(text, value)
+    try:
+        data = parse(value, WHAT)
+    except DecodingError as bad:
+        hint = AS_JSON if _looks_like_json(text) else AS_TEXT
+        raise DecodingError(WHAT, f"{bad.reason}; {hint}", value) from bad
+    if not isinstance(data, dict):
+        raise DecodingError(WHAT, f"JSON, but no object; {AS_JSON}", value)
+    return data
+
+
+def _text(value: bytes | None) -> str:
+    if value is None:
+        raise DecodingError(WHAT, "the value is null (a tombstone)", value)
+    if not value:
+        raise DecodingError(WHAT, f"the value is empty; {AS_JSON}", value)
+    if len(value) > PROMPT_BYTES:
+        raise DecodingError(WHAT, f"{len(value)} bytes, the limit is {PROMPT_BYTES}", value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError as bad:
+        raise DecodingError(WHAT, f"not UTF-8 (byte {bad.start})", value) from bad
+
+
+def _as_prompt(text: str, value: bytes | None) -> Mapping[str, Any]:
+    if found := UNPRINTABLE.search(text):
+        raise DecodingError(WHAT, f"a control character in plain text (character {found.start()}); {AS_JSON}", value)
+    return {"prompt": text}
+
+
+def _looks_like_json(text: str) -> bool:
+    return text.lstrip("\ufeff \t\r\n").startswith(LOOKS_LIKE_JSON)
+
+
+def _media_type(content_type: bytes | None) -> str | None:
+    return None if content_type is None else content_type.decode("latin-1").partition(";")[0].strip().lower()
+
+
+def _no_request(bad: DecodingError, derived: str, origin: Origin) -> Failed:
+    return Failed(
+        id=derived,
+        identity=identity.identity(None, derived, origin.hash),
+        request_hash=origin.hash,
+        origin=origin,
+        stage="admit",
+        outcome="rejected",
+        disposition="undecodable",
+        failure=failure_of(bad),
+        attempts=0,
+        first_failed_ms=origin.timestamp_ms,
+        failed_ms=origin.timestamp_ms,
+    )
+
+
+def _refusal(request: Request, violations: tuple[Violation, ...], derived: str, origin: Origin) -> Answer:
+    broken = {violation.path for violation in violations}
+    known = derived if request.id is None or "id" in broken else request.id
+    metadata = {} if "metadata" in broken else request.metadata
+    return refused(known, origin, told(violations), request_hash=origin.hash, metadata=metadata)
+
+
+def _admitted(request: Request, derived: str, origin: Origin) -> Admitted:
+    body = identity.canonical_request(request)
+    hashed = identity.body_hash(body)
+    known = derived if request.id is None else request.id
+    whose = identity.identity(request.tenant, known, hashed)
+    return Admitted(
+        id=known,
+        tenant=request.tenant,
+        identity=whose,
+        request_hash=hashed,
+        origin=origin,
+        metadata=request.metadata,
+        dedup_key=str(_dedup_key(request, body["messages"], whose)),
+        lane=request.priority,
+        deadline_ms=_deadline_ms(request, origin),
+        work=Work(messages=tuple(body["messages"]), model=request.model, params=request.params),
+    )
+
+
+def _dedup_key(request: Request, messages: list[dict[str, Any]], whose: str) -> DeduplicationKey:
+    if request.session is not None or not request.dedup:
+        return DeduplicationKey.from_identity(whose)
+    return DeduplicationKey.from_prompt(
+        messages,
+        tenant=request.tenant,
+        model=request.model,
+        params=request.params,
+        sample=request.sample,
+        template=request.template,
+        retrieve=None if request.retrieve is None else request.retrieve.model_dump(),
+    )
+
+
+def _deadline_ms(request: Request, origin: Origin) -> int | None:
+    return None if request.timeout_s is None else origin.timestamp_ms + math.ceil(request.timeout_s * 1000)
+
+
+__all__ = ["AdmissionPolicy", "Admit", "Outcome", "Reject", "Undecodable", "decide"]

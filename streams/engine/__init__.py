@@ -1,0 +1,1 @@
+"""The only place that knows Faust and aiokafka. (Map follows.)"""

@@ -1,0 +1,159 @@
+"""# Engine: delivery
+
+Responsibility: hand records to Kafka through the producer itself, and say when each is acknowledged.
+Guarantees: a parcel is settled once, and only by the broker's answer
+    (tests/unit/streams/engine/test_delivery.py::test_send_acknowledged_parcel_settles_once);
+    a delivery that times out is sent again
+    (tests/unit/streams/engine/test_delivery.py::test_send_timed_out_output_is_sent_again);
+    a hung delivery ends the process only while the broker answers
+    (tests/unit/streams/engine/test_delivery.py::test_watch_stalled_with_answering_broker_ends_process).
+NOT Responsible For: which records to send (stages), order of acknowledgements (acks).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Protocol
+
+from aiokafka import errors as kafka
+
+from streams.decisions import stall
+from streams.engine.exit import End, Fatal
+from topics.errors import OrchestratorError, RecordTooLarge, TopicRefused
+
+RESEND_PAUSE_S = 0.2
+PROBE_AFTER_S = 5.0
+
+TOO_LARGE = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError, kafka.InvalidMessageError)
+REFUSED = (
+    kafka.TopicAuthorizationFailedError,
+    kafka.ClusterAuthorizationFailedError,
+    kafka.InvalidTopicError,
+    kafka.UnknownTopicOrPartitionError,
+)
+
+Settled = Callable[[OrchestratorError | None], None]
+
+
+class Producer(Protocol):
+    """The part of aiokafka's producer that we use."""
+
+    async def send(
+        self, topic: str, value: Any = ..., key: Any = ..., partition: Any = ..., *, headers: Any = ...
+    ) -> "asyncio.Future[Any]": ...
+
+
+class Parcel:
+    """One record under way. ``settled`` is called once: with None when acknowledged, else with the refusal."""
+
+    __slots__ = ("headers", "key", "landed", "partition", "settled", "topic", "value")
+
+    def __init__(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        settled: Settled,
+        *,
+        partition: int | None = None,
+        headers: list[tuple[str, bytes]] | None = None,
+        landed: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.topic, self.key, self.value, self.settled = topic, key, value, settled
+        self.partition, self.headers, self.landed = partition, headers, landed
+
+
+class Delivery:
+    """Sends parcels of one app and watches that they arrive."""
+
+    def __init__(self, app: str, producer: Callable[[], Producer], end: End, policy: stall.StallPolicy) -> None:
+        self._app, self._producer, self._end, self._policy = app, producer, end, policy
+        self._pending: dict[Parcel, float] = {}
+        self._resending: set[asyncio.Task[None]] = set()
+        self._answering_since: float | None = None
+        self._changelog = asyncio.Lock()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    async def send(self, parcel: Parcel) -> None:
+        """Hand one record over; returns when it is in the producer's buffer, not when it is acknowledged."""
+        self._pending.setdefault(parcel, asyncio.get_running_loop().time())  # sent again, it keeps its age
+        while True:
+            try:
+                report = await self._producer().send(
+                    parcel.topic, parcel.value, parcel.key, parcel.partition, headers=parcel.headers
+                )
+            except kafka.KafkaTimeoutError:
+                continue  # the buffer stayed full: the broker is away, and the watch decides how long that may last
+            except kafka.KafkaError as error:
+                self._failed(parcel, error)
+            except asyncio.CancelledError:
+                self._pending.pop(parcel, None)
+                raise
+            else:
+                report.add_done_callback(partial(self._reported, parcel))
+            return
+
+    async def send_in_order(self, parcels: list[Parcel]) -> None:
+        """Hand changelog writes over in the order of their table writes, whatever else is being sent."""
+        async with self._changelog:
+            for parcel in parcels:
+                await self.send(parcel)
+
+    def _reported(self, parcel: Parcel, report: "asyncio.Future[Any]") -> None:
+        if report.cancelled():
+            self._pending.pop(parcel, None)  # the producer was closed: never acknowledged, read again later
+            return
+        error = report.exception()
+        if error is not None:
+            self._failed(parcel, error)
+            return
+        self._pending.pop(parcel, None)
+        if parcel.landed is not None:
+            metadata = report.result()
+            parcel.landed(metadata.partition, metadata.offset)
+        parcel.settled(None)
+
+    def _failed(self, parcel: Parcel, error: BaseException) -> None:
+        if isinstance(error, TOO_LARGE):
+            self._settle(parcel, RecordTooLarge(parcel.topic, len(parcel.value or b""), 0))
+        elif isinstance(error, REFUSED):
+            self._settle(parcel, TopicRefused(parcel.topic, type(error).__name__))
+        elif parcel.landed is not None or not getattr(error, "retriable", False):
+            # A changelog write sent again could overtake a newer one of its key; anything else here is unknown ground.
+            self._end(Fatal("cannot_deliver", self._app, type(error).__name__, parcel.topic, parcel.partition))
+        else:
+            task = asyncio.get_running_loop().create_task(self._resend(parcel))
+            self._resending.add(task)
+            task.add_done_callback(self._resending.discard)
+
+    def _settle(self, parcel: Parcel, error: OrchestratorError) -> None:
+        self._pending.pop(parcel, None)
+        parcel.settled(error)
+
+    async def _resend(self, parcel: Parcel) -> None:
+        await asyncio.sleep(RESEND_PAUSE_S)
+        await self.send(parcel)
+
+    def oldest_s(self) -> float:
+        """Seconds since the oldest delivery under way was sent; 0 when there is none."""
+        if not self._pending:
+            return 0.0
+        return asyncio.get_running_loop().time() - min(self._pending.values())
+
+    async def look(self, answers: Callable[[], Awaitable[bool]]) -> None:
+        """One look of the watch: asks the broker only when something hangs; ends the process when the rule says so."""
+        pending_s = self.oldest_s()
+        if pending_s < PROBE_AFTER_S:
+            self._answering_since = None
+            return
+        now = asyncio.get_running_loop().time()
+        if not await answers():
+            self._answering_since = None
+        elif self._answering_since is None:
+            self._answering_since = now
+        answering_s = None if self._answering_since is None else now - self._answering_since
+        verdict = stall.decide(self._policy, pending_s, answering_s)
+        if isinstance(verdict, stall.GiveUp):
+            self._end(Fatal("cannot_deliver", self._app, verdict.why))

@@ -1,0 +1,99 @@
+"""# Engine: scope
+
+Responsibility: what a handler is given with one record: its rows, its clock, its shared call.
+Guarantees: ``settled`` returns only after every table write so far is acknowledged
+    (tests/unit/streams/engine/test_scope.py::test_settled_unacknowledged_write_keeps_waiting).
+NOT Responsible For: the record's outputs and acknowledgement (loop).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from streams.engine.calls import Calls
+from streams.engine.delivery import Delivery
+from streams.engine.lease import Lease
+from streams.engine.tables import NoRows, Rows
+from streams.ports import Clock
+from streams.stage import Record, Table
+from topics.errors import OrchestratorError
+
+T = TypeVar("T")
+Failpoint = Callable[[str], None]
+
+
+class RecordScope:
+    """The scope of one record; ``calling`` is the key of the shared call it waits for."""
+
+    __slots__ = ("_calls", "_clock", "_delivery", "_failpoint", "_lease", "_record", "asked", "calling", "rows")
+
+    def __init__(
+        self,
+        record: Record,
+        rows: Rows | NoRows,
+        clock: Clock | None,
+        calls: Calls,
+        delivery: Delivery,
+        lease: Lease,
+        failpoint: Failpoint,
+    ) -> None:
+        self._record, self.rows, self._clock, self._calls = record, rows, clock, calls
+        self._delivery, self._lease, self._failpoint = delivery, lease, failpoint
+        self.calling = False
+        self.asked: list[bytes] = []
+
+    @property
+    def table(self) -> Table:
+        """The rows of the record's partition."""
+        return self.rows
+
+    @property
+    def now_ms(self) -> int:
+        """The record's append time, or the clock for a stage that reads it."""
+        return self._record.timestamp_ms if self._clock is None else self._clock.now_ms()
+
+    async def settled(self) -> None:
+        """Send the table writes made so far and wait for their acknowledgement; raises the broker's refusal."""
+        parcels = self.rows.taken(_unasked)
+        if not parcels:
+            return
+        loop = asyncio.get_running_loop()
+        done: list[asyncio.Future[None]] = [loop.create_future() for _ in parcels]
+        for parcel, future in zip(parcels, done, strict=True):
+            parcel.settled = partial(_resolved, future)
+        self._failpoint("row-written")
+        await self._lease.held(lambda: False)  # a record that is given up meanwhile is cancelled here
+        await self._delivery.send_in_order(parcels)
+        self._failpoint("row-sent")
+        await asyncio.gather(*done)
+        self._failpoint("row-acknowledged")
+
+    async def shared(self, key: bytes, call: Callable[[], Awaitable[T]]) -> T:
+        """The one running call under ``key``, started or attached to."""
+        self.asked.append(key)
+        self.calling = True
+        try:
+            result: Any = await self._calls.shared(key, self._record.partition, call)
+        finally:
+            self.calling = False
+        self._failpoint("call-returned")
+        return result
+
+    def close(self) -> None:
+        """The record is done: its calls need not be kept for a redelivery."""
+        for key in self.asked:
+            self._calls.forget(key)
+
+
+def _unasked(error: OrchestratorError | None) -> None:
+    """Replaced before a parcel is sent."""
+
+
+def _resolved(future: "asyncio.Future[None]", error: OrchestratorError | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)

@@ -1,0 +1,228 @@
+"""Which stages are there, in which order, and what is each given? Read the composition root as a table of contents.
+
+``compose`` wires the stages to any parts, ``stages`` to those that the settings name; ``describe``, ``flow`` and
+``problems`` read the graph from the stages as they are.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.adapters import logs, telemetry, web
+from streams.adapters.clock import SystemClock
+from streams.adapters.providers.echo import EchoPolicy, EchoProvider
+from streams.decisions.limits import AdmissionPolicy
+from streams.engine.app import Tuning
+from streams.engine.cluster import Cluster
+from streams.engine.originals import BrokerOriginals
+from streams.engine.topics import Shape
+from streams.engine.worker import Worker, WorkerPlan, run
+from streams.ports import Originals, Provider
+from streams.settings import Settings
+from streams.stage import Record, Stage
+from streams.stages import admit, assemble, bury, dedup, deliver, infer, refine, retrieve
+from streams.stages.infer import Within
+from topics.catalog import ASSEMBLED, CATALOG, FAILED, PROMPTS, Names
+from topics.errors import ConfigurationError
+from topics.messages import Origin
+
+LANES_AS_ONE = "assembled.<lane>"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the stages are given: the outside behind its ports, and the policies of the rules."""
+
+    provider: Provider
+    originals: Originals
+    admission: AdmissionPolicy = field(default_factory=AdmissionPolicy)
+    calls: int = 256
+    within: Within = asyncio.timeout
+    names: Names = field(default_factory=Names)
+
+
+def compose(parts: Parts) -> tuple[Stage, ...]:
+    """The stages in flow order."""
+    answering = (
+        admit.stage(parts.admission),
+        dedup.stage(),
+        retrieve.stage(),
+        assemble.stage(),
+        infer.stage(parts.provider, slots=parts.calls, within=parts.within),
+        refine.stage(),
+        deliver.stage(),
+    )
+    apps = {stage.name: stage.app for stage in answering}
+    return (*answering, bury.stage(parts.originals, names=parts.names, apps=apps))
+
+
+def stages(settings: Settings, originals: Originals | None = None) -> tuple[Stage, ...]:
+    """The stages in flow order as the settings want them; without ``originals`` only to look at, not to run."""
+    return compose(parts_of(settings, originals or Nowhere()))
+
+
+def parts_of(settings: Settings, originals: Originals) -> Parts:
+    """Policies and adapters from the settings; ``ConfigurationError`` names a provider that is not there."""
+    return Parts(
+        provider=_provider(settings),
+        originals=originals,
+        admission=_admission(settings),
+        calls=settings.infer.in_flight,
+        names=Names(settings.names.namespace, settings.names.prefix),
+    )
+
+
+class Nowhere:
+    """Originals for a graph that is only looked at: it has none."""
+
+    async def fetch(self, origin: Origin) -> Record | None:
+        """Always None."""
+        return None
+
+
+def _provider(settings: Settings) -> Provider:
+    match settings.provider.kind:
+        case "echo":
+            return EchoProvider(EchoPolicy(**settings.provider.echo.model_dump()))
+        case kind:
+            raise ConfigurationError("provider.kind", kind, "there is only `echo` so far")
+
+
+def _admission(settings: Settings) -> AdmissionPolicy:
+    knobs = settings.admit.model_dump()  # one name for a knob and its setting
+    return AdmissionPolicy(**{**knobs, "plain_text": bool(settings.admit.plain_text)})
+
+
+# The graph, read from the stages
+
+
+def problems(stages: Sequence[Stage]) -> tuple[str, ...]:
+    """What is wrong with a graph, one sentence each: unknown topics, topics nobody writes, names used twice."""
+    written = {FAILED, *(topic for stage in stages for topic in stage.writes)}  # any stage may fail: the loop writes it
+    names = [stage.name for stage in stages]
+    return (
+        *(f"{stage.name} touches '{topic}', which is not in the catalog" for stage, topic in _unknown(stages)),
+        *(f"{stage.name} reads '{topic}', which nobody writes" for stage, topic in _orphans(stages, written)),
+        *(f"the name {name} is used twice" for name in dict.fromkeys(names) if names.count(name) > 1),
+    )
+
+
+def _unknown(stages: Sequence[Stage]) -> Iterable[tuple[Stage, str]]:
+    return ((stage, topic) for stage in stages for topic in (*stage.reads, *stage.writes) if topic not in CATALOG)
+
+
+def _orphans(stages: Sequence[Stage], written: set[str]) -> Iterable[tuple[Stage, str]]:
+    known = ((stage, topic) for stage in stages for topic in stage.reads if topic in CATALOG)
+    return ((stage, topic) for stage, topic in known if topic not in written and not CATALOG[topic].public)
+
+
+def describe(stages: Sequence[Stage]) -> str:
+    """One line a stage: what it reads, its name and app, what it writes, its table."""
+    reads = [", ".join(_as_one(stage.reads)) for stage in stages]
+    width, name_width = max(map(len, reads), default=0), max((len(stage.name) for stage in stages), default=0)
+    lines = (
+        f"{read:<{width}} ▶ {stage.name:<{name_width}} ▶ {', '.join(_as_one(stage.writes))}  ({_where(stage)})"
+        for read, stage in zip(reads, stages, strict=True)
+    )
+    return "\n".join(lines)
+
+
+def flow(stages: Sequence[Stage], width: int = 100) -> str:
+    """The way of a request through the stages as a picture in text, lines of at most ``width`` characters."""
+    pieces, topic = [PROMPTS], PROMPTS
+    rest = list(stages)
+    while found := next((stage for stage in rest if topic in _as_one(stage.reads)), None):
+        topic = _as_one(found.writes)[0]
+        pieces += [found.name, topic]
+        rest.remove(found)
+    mourners = [stage for stage in stages if FAILED in stage.reads]
+    losses = [f"any stage: {FAILED} ▶ {stage.name} ▶ {_as_one(stage.writes)[0]}" for stage in mourners]
+    tables = [f"{stage.name} ║ table {stage.table}" for stage in stages if stage.table]
+    return "\n".join([*_wrapped(pieces, width), *losses, *tables])
+
+
+def _wrapped(pieces: Sequence[str], width: int) -> Iterable[str]:
+    line = pieces[0]
+    for piece in pieces[1:]:
+        longer = f"{line} ▶ {piece}"
+        if len(longer) > width:
+            yield line
+            longer = f"  ▶ {piece}"
+        line = longer
+    yield line
+
+
+def _as_one(topics: Iterable[str]) -> list[str]:
+    """The four lanes as one word, everything else as it is."""
+    lanes = set(ASSEMBLED.values())
+    return list(dict.fromkeys(LANES_AS_ONE if topic in lanes else topic for topic in topics))
+
+
+def _where(stage: Stage) -> str:
+    return f"{stage.app}, table {stage.table}" if stage.table else stage.app
+
+
+# Running it
+
+
+ROLES = {"core": ("core",), "infer": ("infer",), "park": ("bury",)}
+
+
+def tables(stages: Sequence[Stage]) -> dict[str, tuple[str, ...]]:
+    """The tables of each app, by name."""
+    named = sorted({(stage.app, stage.table) for stage in stages if stage.table})
+    return {app: tuple(table for owner, table in named if owner == app) for app, _ in named}
+
+
+def worker(settings: Settings, roles: tuple[str, ...]) -> int:
+    """Run one worker in this process until it is told to stop. Returns its exit code."""
+    log = logs.configure()
+    metrics = telemetry.Metrics()
+    cluster = Cluster(settings.kafka.brokers or "", settings.kafka.properties)
+    names = Names(settings.names.namespace, settings.names.prefix)
+    originals = BrokerOriginals(cluster, names)
+    shape = Shape(**settings.topics.model_dump(), allow_create_time=settings.worker.allow_create_time)
+    plan = WorkerPlan(
+        cluster,
+        names,
+        stages(settings, originals),
+        tuple(app for role in roles for app in ROLES[role]),
+        settings.worker.state_dir,
+        SystemClock(),
+        telemetry.Together(metrics, logs.LogObserver(log)),
+        shape=shape,
+        slot=settings.worker.slot,
+        static=settings.worker.static_membership,
+        tuning=_tuning(settings),
+        beside=lambda running: _beside(settings, running, originals, metrics, log),
+    )
+    return run(plan, lambda _: log.info("ready", action="ready", slot=settings.worker.slot, roles=roles))
+
+
+def _tuning(settings: Settings) -> Tuning:
+    asked = settings.worker
+    return Tuning(
+        session_s=asked.session_timeout_s,
+        grace_s=asked.grace_s,
+        partitions=settings.topics.partitions,
+        skip_lost_offsets=asked.lost_offsets == "skip",
+    )
+
+
+@asynccontextmanager
+async def _beside(
+    settings: Settings, running: Worker, originals: BrokerOriginals, metrics: telemetry.Metrics, log: Any
+) -> AsyncIterator[None]:
+    """What runs beside the apps: the reader of original bytes, and the worker's page for scrapers and probes."""
+    metrics.watch("calls_running", running.calls_running)
+    metrics.watch("held_records", running.held)
+    metrics.watch("ready", lambda: {(): float(not running.reasons)})
+    host, port = settings.worker.http_host, settings.worker.http_port
+    async with originals, web.serve(host, port, metrics.render, lambda: running.reasons) as address:
+        log.info("listening", action="listening", address=address)
+        yield
+
+
+__all__ = ["Nowhere", "Parts", "compose", "describe", "flow", "parts_of", "problems", "stages", "tables", "worker"]

@@ -1,0 +1,120 @@
+"""What is a stage? A name, the topics it reads and writes, perhaps a table, and one function from a record to outputs.
+
+A plain handler runs inline; an ``async def`` handler gets a task and may await, and ``slots`` bounds how many run.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+ORIGINAL_KEY = "prompts.original-key"
+CARRIED = frozenset({"traceparent", "tracestate", ORIGINAL_KEY})  # headers that every hop passes on
+CARRIED_BYTES = 4096  # of one such header: a key may weigh as much as a whole record, and would weigh twice
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One consumed record. ``topic`` is the catalog's name, not Kafka's; ``timestamp_ms`` is the broker's append time."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    @property
+    def at(self) -> str:
+        """Coordinates as people write them: ``admitted/3/1042``."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    def header(self, name: str) -> bytes | None:
+        """The first header of that name, or None."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One record to write. ``decision`` is the word for why; ``partition`` None lets the key choose."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    decision: str
+    partition: int | None = None
+    headers: Headers = ()
+
+
+class Table(Protocol):
+    """The rows of the current record's partition. Writes are local at once and acknowledged later."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def put(self, key: bytes, value: bytes) -> None: ...
+
+    def delete(self, key: bytes) -> None: ...
+
+
+class Scope(Protocol):
+    """What a handler is given with each record."""
+
+    @property
+    def table(self) -> Table: ...
+
+    @property
+    def now_ms(self) -> int:
+        """The record's append time; for stages with ``reads_clock`` the clock, asked anew each time."""
+        ...
+
+    async def settled(self) -> None:
+        """Returns once the broker has acknowledged every table write of this record so far."""
+        ...
+
+    async def shared(self, key: bytes, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of the one running call under ``key``: starts it, or attaches to it (also after a rebalance)."""
+        ...
+
+
+Outputs = Iterable[Output]
+Handler = Callable[[Record, Scope], Outputs] | Callable[[Record, Scope], Awaitable[Outputs]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the flow, as data: the graph, the topics and the diagram are derived from it."""
+
+    name: str
+    app: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    handle: Handler
+    table: str | None = None
+    slots: int = 0
+    reads_clock: bool = False
+    from_start: bool = True
+
+
+def dressed(record: Record, stage: str, output: Output) -> Output:
+    """The output with its evidence: what the record carried on, the stage, its decision, and the record as its cause.
+
+    A carried header that the handler has set itself is left as the handler set it; one above 4 KiB is left out.
+    """
+    headers = output.headers
+    if record.headers:
+        own = {name for name, _ in headers}
+        headers += tuple(
+            pair
+            for pair in record.headers
+            if pair[0] in CARRIED and pair[0] not in own and len(pair[1]) <= CARRIED_BYTES
+        )
+    evidence = (
+        ("prompts.stage", stage.encode()),
+        ("prompts.decision", output.decision.encode()),
+        ("prompts.cause", record.at.encode()),
+    )
+    return Output(output.topic, output.key, output.value, output.decision, output.partition, headers + evidence)

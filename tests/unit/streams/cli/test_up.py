@@ -1,0 +1,91 @@
+"""`up`: who answers, which broker, and one installation a directory."""
+
+import os
+
+import pytest
+
+from streams.cli import up
+from streams.local import ready
+from streams.local.ready import Up
+from streams.settings import load
+from tests.support.commands import outside, run_at
+from topics.errors import ConfigurationError, LocalKafkaError
+
+
+def running_in(home, pid=None):
+    ready.write(
+        home, Up("127.0.0.1:19092", pid or os.getpid(), "http://127.0.0.1:9464/metrics", str(home), ready.now())
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "demo", "kind"),
+    [(None, False, None), ("echo", False, "echo"), (None, True, "echo"), ("echo", True, "echo")],
+)
+def test_provider_of_the_demo_is_always_echo(asked, demo, kind):
+    assert kind == up.provider_for(asked, demo)
+
+
+@pytest.mark.parametrize("demo", [True, False])
+def test_provider_that_does_not_exist_names_what_does(demo):
+    with pytest.raises(ConfigurationError, match="there is only echo so far"):
+        up.provider_for("openai", demo)
+
+
+def test_unknown_provider_exits_with_2_before_anything_starts(tmp_path):
+    ran = run_at(["up", "--provider", "openai"], outside(cwd=tmp_path))
+
+    assert (2, []) == (ran.code, list(tmp_path.iterdir()))
+
+
+def test_second_up_over_the_same_data_says_it_is_already_running(tmp_path):
+    running_in(tmp_path / ".streams")
+    ran = run_at(["up"], outside(cwd=tmp_path))
+
+    assert 1 == ran.code
+    assert f"already running over {tmp_path / '.streams'} (pid {os.getpid()}, Kafka 127.0.0.1:19092)" in ran.err
+
+
+def test_second_up_over_other_data_is_not_refused(tmp_path):
+    running_in(tmp_path / ".streams")
+
+    assert up.refuse_second(tmp_path / "other") is None
+
+
+def test_up_that_was_killed_is_not_in_the_way(tmp_path):
+    running_in(tmp_path, pid=2**22 + 1)
+
+    assert up.refuse_second(tmp_path) is None
+
+
+def test_second_up_names_directory_and_way_out(tmp_path):
+    running_in(tmp_path)
+
+    with pytest.raises(LocalKafkaError, match="--data"):
+        up.refuse_second(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "origin"),
+    [
+        ({"kafka.brokers": "k:1"}, {}, "flag"),
+        ({}, {"KAFKA_BOOTSTRAP_SERVERS": "k:1"}, "environment KAFKA_BOOTSTRAP_SERVERS"),
+    ],
+)
+def test_broker_that_is_given_is_used_and_none_started(tmp_path, flags, environ, origin):
+    with up.broker(load(flags, environ, tmp_path), tmp_path, 0) as found:
+        assert ("k:1", origin) == found
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_properties_without_an_address_are_refused_with_the_places_to_name_one(tmp_path):
+    loaded = load({"kafka.properties": {"security.protocol": "SSL"}}, {}, tmp_path)
+
+    with pytest.raises(ConfigurationError, match="KAFKA_BOOTSTRAP_SERVERS"), up.broker(loaded, tmp_path, 0):
+        raise AssertionError("the block must not run")
+
+
+@pytest.mark.parametrize("option", [["--workers", "0"], ["--workers", "65"], ["--port", "70000"], ["--port", "x"]])
+def test_option_out_of_range_exits_with_2(option, tmp_path):
+    assert 2 == run_at(["up", *option], outside(cwd=tmp_path)).code

@@ -1,0 +1,130 @@
+"""Each outcome's answer: every field from records, none from a clock."""
+
+import pytest
+
+from streams.decisions import answers
+from tests.support import door
+from topics.messages import Failure, Usage
+from topics.wire import decode, encode
+
+AT = "2026-01-31T12:00:00.000Z"
+COMPLETED = {
+    "id": "a-1",
+    "status": "completed",
+    "text": "hello",
+    "message": {"role": "assistant", "content": "hello"},
+    "finish_reason": "length",
+    "model": "m-1",
+    "provider": "echo",
+    "source": "provider",
+    "same_as": None,
+    "usage": {"input_tokens": 9, "output_tokens": 20},
+    "saved_usage": None,
+    "cost_usd_micros": 12,
+    "error": None,
+    "attempts": 2,
+    "request_hash": "cd" * 32,
+    "received_at": AT,
+    "finished_at": "2026-01-31T12:00:00.800Z",
+    "work_s": {"infer": 0.8},
+    "metadata": {"a": 1},
+}
+
+
+def failure(**fields):
+    return Failure(**{"kind": "worker_error", "message": "m", "exception_class": "E", **fields})
+
+
+def nulls(answer):
+    """Fields that the answer does not have."""
+    return {name for name, value in answer.model_dump().items() if value is None}
+
+
+@pytest.mark.parametrize("build", [door.inferred, door.refined])
+def test_completed_reply_becomes_the_whole_answer(build):
+    usage = Usage(input_tokens=9, output_tokens=20)
+    reply = door.reply(
+        text="hello", model="m-1", finish_reason="length", usage=usage, cost_usd_micros=12, attempts=2, work_s=0.8
+    )
+
+    assert COMPLETED == answers.completed(build(reply=reply, metadata={"a": 1})).model_dump()
+
+
+def test_completed_answer_twice_has_equal_bytes():
+    assert encode(answers.completed(door.inferred())) == encode(answers.completed(door.inferred()))
+
+
+def test_completed_answer_from_decoded_message_has_equal_bytes():
+    message = door.refined()
+
+    assert encode(answers.completed(message)) == encode(answers.completed(decode(encode(message), type(message))))
+
+
+def test_refused_request_has_reason_and_times_of_its_record():
+    answer = answers.refused("a-1", door.origin(), "prompt: is empty", request_hash="ff")
+    told = (
+        answer.status,
+        answer.error.kind,
+        answer.error.message,
+        answer.received_at,
+        answer.finished_at,
+        answer.attempts,
+    )
+
+    assert ("rejected", "invalid_request", "prompt: is empty", AT, AT, 0) == told
+
+
+def test_refused_request_lacks_everything_a_call_gives():
+    answer = answers.refused("a-1", door.origin(), "r", request_hash="ff")
+    lacking = {"text", "message", "finish_reason", "model", "provider", "source", "same_as", "usage", "saved_usage"}
+
+    assert lacking == nulls(answer)
+
+
+@pytest.mark.parametrize(("given", "echoed"), [(None, {}), ({}, {}), ({"a": [1]}, {"a": [1]})])
+def test_refused_request_echoes_its_metadata(given, echoed):
+    assert echoed == answers.refused("a-1", door.origin(), "r", request_hash="ff", metadata=given).metadata
+
+
+def test_refused_request_is_not_worth_a_retry():
+    error = answers.refused("a-1", door.origin(), "r", request_hash="ff").error
+
+    assert (False, None) == (error.retryable, error.retry_after_s)
+
+
+@pytest.mark.parametrize("outcome", ["failed", "rejected", "expired"])
+def test_given_up_outcome_becomes_the_status(outcome):
+    assert outcome == answers.given_up(door.failed(outcome=outcome)).status
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, ("worker_error", "m", False, None)),
+        ({"retryable": True, "retry_after_s": 3.0}, ("worker_error", "m", True, 3.0)),
+        ({"kind": "deadline_exceeded"}, ("deadline_exceeded", "m", False, None)),
+        ({"kind": "ValueError", "message": "ValueError"}, ("internal", "ValueError", False, None)),
+    ],
+)
+def test_given_up_failure_is_told(fields, told):
+    error = answers.given_up(door.failed(failure=failure(**fields))).error
+
+    assert told == (error.kind, error.message, error.retryable, error.retry_after_s)
+
+
+def test_given_up_answer_is_finished_when_it_failed():
+    answer = answers.given_up(door.failed(first_failed_ms=door.NOON_MS + 5, failed_ms=door.NOON_MS + 9))
+
+    assert (AT, "2026-01-31T12:00:00.009Z") == (answer.received_at, answer.finished_at)
+
+
+def test_given_up_answer_keeps_whom_it_is_about():
+    answer = answers.given_up(door.failed(attempts=3, metadata={"a": 1}))
+
+    assert ("a-1", "cd" * 32, 3, {"a": 1}) == (answer.id, answer.request_hash, answer.attempts, answer.metadata)
+
+
+def test_given_up_answer_lacks_everything_a_call_gives():
+    lacking = {"text", "message", "finish_reason", "model", "provider", "source", "same_as", "usage", "saved_usage"}
+
+    assert lacking == nulls(answers.given_up(door.failed()))

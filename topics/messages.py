@@ -1,0 +1,178 @@
+"""What travels between the stages?
+
+Internal messages only: versioned, frozen, and open (unknown fields are kept, so that an old worker passes on what a
+newer one wrote); each stage's message is the one before it plus that stage's own fields.
+"""
+
+from typing import Any, Literal, Self, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict
+
+Lane = Literal["critical", "high", "normal", "low"]
+Outcome = Literal["failed", "rejected", "expired"]
+Disposition = Literal["undecodable", "exhausted", "permanent", "too-large"]
+
+
+class Open(BaseModel):
+    """Base of everything internal: frozen, unknown fields kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+
+
+class Origin(Open):
+    """Where a request entered: Kafka coordinates, LogAppendTime in epoch ms, SHA-256 (hex) of the raw value."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    hash: str
+
+    @property
+    def at(self) -> str:
+        """The coordinates as people write them: ``prompts/3/1042``."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class Ticket(Open):
+    """Whom a message is about; the part that every message has, also the failed ones."""
+
+    v: int = 1
+    id: str
+    tenant: str | None = None
+    lineage: int = 0
+    identity: str
+    request_hash: str
+    origin: Origin
+    metadata: dict[str, Any] = {}
+
+
+class Work(Open):
+    """The canonical request: what the caller asked for, after defaults and normalisation."""
+
+    messages: tuple[dict[str, Any], ...]
+    model: str = "default"
+    params: dict[str, Any] = {}
+
+
+class Admitted(Ticket):
+    """Written by ``admit``: a valid request with its dedup key, lane and deadline (epoch milliseconds, or none)."""
+
+    dedup_key: str
+    lane: Lane = "normal"
+    deadline_ms: int | None = None
+    work: Work
+
+
+class Deduped(Admitted):
+    """Written by ``dedup``: ``epoch`` names the request that owns the key (coordinates of the first owner)."""
+
+    epoch: str
+
+
+class Retrieved(Deduped):
+    """Written by ``retrieve``: passages, and the corpus snapshot they came from."""
+
+    passages: tuple[dict[str, Any], ...] = ()
+    snapshot: str | None = None
+
+
+class Assembled(Retrieved):
+    """Written by ``assemble``: exactly the messages that the provider is sent, and the template version."""
+
+    rendered: tuple[dict[str, Any], ...]
+    template_hash: str | None = None
+
+
+class Usage(Open):
+    """Tokens of one call, as the provider counted them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Reply(Open):
+    """What a provider returned for one call; ``work_s`` in seconds, ``finished_ms`` in epoch milliseconds."""
+
+    text: str
+    finish_reason: str = "stop"
+    model: str
+    provider: str
+    usage: Usage = Usage()
+    cost_usd_micros: int = 0
+    attempts: int = 1
+    work_s: float = 0.0
+    finished_ms: int = 0
+
+
+class Inferred(Deduped):
+    """Written by ``infer``, and kept byte for byte in the table ``answers``."""
+
+    reply: Reply
+
+
+class Refined(Inferred):
+    """Written by ``refine``: an answer that may be shown."""
+
+
+class Failure(Open):
+    """Why a request was given up: a stable kind, a text without prompt words, and whether trying again can help."""
+
+    kind: str
+    message: str
+    exception_class: str
+    retryable: bool = False
+    retry_after_s: float | None = None
+
+
+class Failed(Ticket):
+    """Written by any stage: ``deliver`` answers it, ``bury`` makes the dead letter where ``disposition`` is set."""
+
+    stage: str
+    outcome: Outcome = "failed"
+    disposition: Disposition | None = "permanent"
+    failure: Failure
+    attempts: int = 1
+    first_failed_ms: int
+    failed_ms: int
+    work: Work | None = None
+
+
+M = TypeVar("M", bound=Open)
+
+
+def grown(message: Open, into: type[M], **fields: Any) -> M:
+    """The same message as a later stage's type, with that stage's fields added; unknown fields travel along."""
+    extra = message.__pydantic_extra__ or {}
+    return cast("M", into.model_construct(**{**message.__dict__, **extra, **fields}))
+
+
+def shrunk(message: Open, into: type[M], *without: str, **fields: Any) -> M:
+    """Like ``grown``, leaving out the named fields of the earlier stage."""
+    whole = {**message.__dict__, **(message.__pydantic_extra__ or {})}
+    kept = {name: value for name, value in whole.items() if name not in without}
+    return cast("M", into.model_construct(**{**kept, **fields}))
+
+
+__all__ = [
+    "Admitted",
+    "Assembled",
+    "Deduped",
+    "Disposition",
+    "Failed",
+    "Failure",
+    "Inferred",
+    "Lane",
+    "Open",
+    "Origin",
+    "Outcome",
+    "Refined",
+    "Reply",
+    "Retrieved",
+    "Self",
+    "Ticket",
+    "Usage",
+    "Work",
+    "grown",
+    "shrunk",
+]
