@@ -213,9 +213,8 @@ def main() -> int:
         floor = name in ("prompts/s", "ratio")
         kept = value >= BUDGET[name] if floor else value <= BUDGET[name]
         over += [] if kept else [name]
-        print(
-            f"{name:<12} {value:9.2f}  {'at least' if floor else 'at most'} {BUDGET[name]:g}  {'ok' if kept else 'OVER'}"
-        )
+        bound = f"{'at least' if floor else 'at most'} {BUDGET[name]:g}"
+        print(f"{name:<12} {value:9.2f}  {bound:<14} {'ok' if kept else 'OVER'}")
     return 1 if over and asked.check else 0
 
 

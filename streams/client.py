@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from streams.engine.cluster import Cluster
 
 Row = str | Mapping[str, Any]
-Arrived = tuple[str, Answer] | Exception
+Failure = asyncio.Future[tuple[str, Answer]]
+Arrived = tuple[str, Answer] | Failure
 Job = Callable[[], Awaitable[None]]
 
 
@@ -225,7 +226,15 @@ async def _reported(job: Job, arrived: "asyncio.Queue[Arrived]") -> None:
     try:
         await job()
     except Exception as failed:
-        arrived.put_nowait(failed)
+        arrived.put_nowait(_failure(failed))
+
+
+def _failure(failed: Exception) -> Failure:
+    """An error to be raised by whoever asks for the result; marked as seen, as nobody may ask any more."""
+    failure: Failure = asyncio.get_running_loop().create_future()
+    failure.set_exception(failed)
+    failure.exception()
+    return failure
 
 
 async def _next(arrived: "asyncio.Queue[Arrived]", end: float | None) -> tuple[str, Answer] | None:
@@ -235,9 +244,7 @@ async def _next(arrived: "asyncio.Queue[Arrived]", end: float | None) -> tuple[s
         item = await asyncio.wait_for(arrived.get(), left)
     except TimeoutError:
         return None
-    if isinstance(item, Exception):
-        raise item
-    return item
+    return item if isinstance(item, tuple) else item.result()
 
 
 class KafkaDoor:

@@ -5,20 +5,11 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from streams.adapters import logs, telemetry, web
-from streams.adapters.clock import SystemClock
 from streams.adapters.providers.echo import EchoPolicy, EchoProvider
 from streams.decisions.limits import AdmissionPolicy
-from streams.engine.app import Tuning
-from streams.engine.cluster import Cluster
-from streams.engine.originals import BrokerOriginals
-from streams.engine.topics import Shape
-from streams.engine.worker import Worker, WorkerPlan, run
 from streams.ports import Originals, Provider
 from streams.settings import Settings
 from streams.stage import Record, Stage
@@ -164,9 +155,6 @@ def _where(stage: Stage) -> str:
     return f"{stage.app}, table {stage.table}" if stage.table else stage.app
 
 
-# Running it
-
-
 ROLES = {"core": ("core",), "infer": ("infer",), "park": ("bury",)}
 
 
@@ -176,53 +164,4 @@ def tables(stages: Sequence[Stage]) -> dict[str, tuple[str, ...]]:
     return {app: tuple(table for owner, table in named if owner == app) for app, _ in named}
 
 
-def worker(settings: Settings, roles: tuple[str, ...]) -> int:
-    """Run one worker in this process until it is told to stop. Returns its exit code."""
-    log = logs.configure()
-    metrics = telemetry.Metrics()
-    cluster = Cluster(settings.kafka.brokers or "", settings.kafka.properties)
-    names = Names(settings.names.namespace, settings.names.prefix)
-    originals = BrokerOriginals(cluster, names)
-    shape = Shape(**settings.topics.model_dump(), allow_create_time=settings.worker.allow_create_time)
-    plan = WorkerPlan(
-        cluster,
-        names,
-        stages(settings, originals),
-        tuple(app for role in roles for app in ROLES[role]),
-        settings.worker.state_dir,
-        SystemClock(),
-        telemetry.Together(metrics, logs.LogObserver(log)),
-        shape=shape,
-        slot=settings.worker.slot,
-        static=settings.worker.static_membership,
-        tuning=_tuning(settings),
-        beside=lambda running: _beside(settings, running, originals, metrics, log),
-    )
-    return run(plan, lambda _: log.info("ready", action="ready", slot=settings.worker.slot, roles=roles))
-
-
-def _tuning(settings: Settings) -> Tuning:
-    asked = settings.worker
-    return Tuning(
-        session_s=asked.session_timeout_s,
-        grace_s=asked.grace_s,
-        partitions=settings.topics.partitions,
-        skip_lost_offsets=asked.lost_offsets == "skip",
-    )
-
-
-@asynccontextmanager
-async def _beside(
-    settings: Settings, running: Worker, originals: BrokerOriginals, metrics: telemetry.Metrics, log: Any
-) -> AsyncIterator[None]:
-    """What runs beside the apps: the reader of original bytes, and the worker's page for scrapers and probes."""
-    metrics.watch("calls_running", running.calls_running)
-    metrics.watch("held_records", running.held)
-    metrics.watch("ready", lambda: {(): float(not running.reasons)})
-    host, port = settings.worker.http_host, settings.worker.http_port
-    async with originals, web.serve(host, port, metrics.render, lambda: running.reasons) as address:
-        log.info("listening", action="listening", address=address)
-        yield
-
-
-__all__ = ["Nowhere", "Parts", "compose", "describe", "flow", "parts_of", "problems", "stages", "tables", "worker"]
+__all__ = ["ROLES", "Nowhere", "Parts", "compose", "describe", "flow", "parts_of", "problems", "stages", "tables"]

@@ -18,7 +18,7 @@ Headers = tuple[tuple[str, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One consumed record. ``topic`` is the catalog's name, not Kafka's; ``timestamp_ms`` is the broker's append time."""
+    """One consumed record; ``topic`` is the catalog's name, not Kafka's, ``timestamp_ms`` the broker's append time."""
 
     topic: str
     partition: int

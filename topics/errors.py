@@ -2,7 +2,7 @@
 
     OrchestratorError
     ├── retry it        WorkerError (retryable by kind), TransportError
-    ├── give this up    StageFailure, DecodingError, RecordTooLarge, DeadlineExceeded
+    ├── give this up    DecodingError, RecordTooLarge, DeadlineExceeded
     └── call a person   ConfigurationError, TopicMissing, TopicRefused, ForeignTopicsPackage, LocalKafkaError
 
 Each has a stable ``kind`` (metrics, dead letters, answers) and says whether trying again can help. Messages never hold
@@ -17,16 +17,6 @@ class OrchestratorError(Exception):
 
     kind: ClassVar[str] = "error"
     retryable: bool = False
-
-
-class StageFailure(OrchestratorError):
-    """A stage gave a record up after ``attempts`` tries; ``source`` is the last cause."""
-
-    kind = "stage_failure"
-
-    def __init__(self, stage: str, attempts: int, source: BaseException) -> None:
-        super().__init__(f"Pipeline stage '{stage}' failed after {attempts} attempts: {kind_of(source)}")
-        self.stage, self.attempts, self.source = stage, attempts, source
 
 
 class WorkerError(OrchestratorError):

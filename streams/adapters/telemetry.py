@@ -77,6 +77,8 @@ class Metrics(Collector):
             self._outputs[stage,] += seen.outputs
         if seen.kind is not None:
             self._failures[stage, seen.kind] += 1
+        if seen.action == "rebalanced":
+            self.count_cancelled(seen.topic, seen.outputs)  # the app's name and its calls that another worker repeats
 
     def count_cancelled(self, stage: str, calls: int = 1) -> None:
         """Running calls that were cancelled because their partition did not come back."""

@@ -80,9 +80,9 @@ def flow(settings: "Settings") -> tuple[Stage, ...]:
 
 def work(settings: "Settings", apps: tuple[str, ...]) -> int:
     """Runs one worker until it is told to stop; its exit code."""
-    from streams import pipeline
+    from streams import service
 
-    return pipeline.worker(settings, apps)
+    return service.worker(settings, apps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,13 +44,13 @@ class Installation:
 
 
 class WorkersNotReady(OrchestratorError):
-    """No worker became ready, or all ended for good; ``logs`` says where to read why."""
+    """No worker became ready, or all ended for good; the message tells what the log ``log`` says, and where it is."""
 
     kind: ClassVar[str] = "workers_not_ready"
 
-    def __init__(self, what: str, logs: Path) -> None:
-        super().__init__(f"{what}: read {logs}")
-        self.logs = logs
+    def __init__(self, what: str, log: Path) -> None:
+        super().__init__(f"{what}: {workers.complaint(log)}")
+        self.log = log
 
 
 async def run(
@@ -79,10 +79,10 @@ async def first(*works: Coroutine[Any, Any, Any]) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-    for failed in ended:
-        if isinstance(failed, Exception):
-            raise failed
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 def worker_flags(there: Connection, here: Installation) -> tuple[str, ...]:

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from streams.decisions import burial, identity
 from topics import wire
 from topics.catalog import CATALOG, DEAD_LETTERS, FAILED, INTERNAL_BYTES, PROMPT_BYTES
-from topics.errors import DeadlineExceeded, DecodingError, OrchestratorError, RecordTooLarge, StageFailure, kind_of
+from topics.errors import DeadlineExceeded, DecodingError, OrchestratorError, RecordTooLarge, kind_of
 from topics.messages import Disposition, Failed, Failure, Origin, Outcome, Ticket, Work
 
 MAX_ID_CHARS = 256
-HEAVY = frozenset({"work", "passages", "rendered", "reply"})  # of no use to who answers or buries a failure
+HEAVY = frozenset({"passages", "rendered", "reply"})  # of no use to who answers or buries a failure
 
 
 class Seen(Protocol):
@@ -53,7 +53,7 @@ def failure_of(error: BaseException) -> Failure:
     """An error as evidence, without words of a prompt.
 
     Args:
-        error: Anything that was raised; of a ``StageFailure`` the last cause counts.
+        error: Anything that was raised.
 
     Returns:
         Its stable kind, our own text or the foreign class name, and whether trying again can help.
@@ -61,14 +61,13 @@ def failure_of(error: BaseException) -> Failure:
     >>> failure_of(ValueError("secret words")).message
     'ValueError'
     """
-    cause = _cause(error)
-    ours = isinstance(cause, OrchestratorError)
+    ours = isinstance(error, OrchestratorError)
     return Failure(
-        kind=kind_of(cause),
-        message=_utf8(str(cause)) if ours else type(cause).__name__,
-        exception_class=type(cause).__name__,
-        retryable=isinstance(cause, OrchestratorError) and cause.retryable,
-        retry_after_s=_seconds(getattr(cause, "retry_after_s", None)),
+        kind=kind_of(error),
+        message=_utf8(str(error)) if ours else type(error).__name__,
+        exception_class=type(error).__name__,
+        retryable=isinstance(error, OrchestratorError) and error.retryable,
+        retry_after_s=_seconds(getattr(error, "retry_after_s", None)),
     )
 
 
@@ -85,7 +84,7 @@ def disposition_of(error: BaseException) -> Disposition | None:
     >>> disposition_of(KeyError("x"))
     'permanent'
     """
-    match _cause(error):
+    match error:
         case DeadlineExceeded():
             return None
         case DecodingError():
@@ -111,7 +110,7 @@ def failed_of(record: Seen, stage: str, error: BaseException, *, attempts: int =
     Returns:
         A message with outcome ``failed``, or ``expired`` for a passed deadline. Never raises, whatever the bytes are.
     """
-    outcome: Outcome = "expired" if isinstance(_cause(error), DeadlineExceeded) else "failed"
+    outcome: Outcome = "expired" if isinstance(error, DeadlineExceeded) else "failed"
     about = _about(record)
     return Failed.model_validate(
         {
@@ -204,10 +203,6 @@ def _work(data: Mapping[str, Any]) -> Work | None:
         return Work.model_validate(data.get("work"))
     except ValidationError:
         return None
-
-
-def _cause(error: BaseException) -> BaseException:
-    return error.source if isinstance(error, StageFailure) else error
 
 
 def _utf8(text: str) -> str:

@@ -19,7 +19,7 @@ class Membership:
 
 
 def seen(state: Membership, member: bool, evicted: int, now: float) -> Membership:
-    """The state after one look: ``member`` of the group now, ``evicted`` times since the last look, ``now`` in seconds."""
+    """The state after one look: ``member`` now, ``evicted`` times since the last look, ``now`` in monotonic seconds."""
     recent = (*(t for t in state.evictions if now - t < FIGHT_WINDOW_S), *([now] * evicted))
     since = None if member else state.outside_since if state.outside_since is not None else now
     return replace(state, outside_since=since, evictions=recent)
@@ -32,7 +32,8 @@ def lost(state: Membership, now: float) -> str | None:
     'not a member of the group for 61 s'
     """
     if len(state.evictions) >= 2:
-        return f"thrown out of the group {len(state.evictions)} times in {FIGHT_WINDOW_S:.0f} s: another process has this identity"
+        times = f"{len(state.evictions)} times in {FIGHT_WINDOW_S:.0f} s"
+        return f"thrown out of the group {times}: another process has this identity"
     if state.outside_since is not None and now - state.outside_since > OUTSIDE_S:
         return f"not a member of the group for {now - state.outside_since:.0f} s"
     return None

@@ -30,7 +30,7 @@ from streams.engine.lease import Lease
 from streams.engine.loop import Loop
 from streams.engine.scope import Failpoint, RecordScope
 from streams.engine.slots import Place
-from streams.engine.tables import DurableTable, NoRows, Rows, rocksdb_options
+from streams.engine.tables import DurableTable, NoRows, PromptTableManager, Rows, rocksdb_options
 from streams.engine.transport import Transport
 from streams.ports import Clock, Observation, Observer
 from streams.stage import Record, Stage
@@ -117,6 +117,7 @@ def faust_settings(plan: AppPlan) -> dict[str, Any]:
         "web_enabled": False,
         "cython_optimizations": True,
         "Table": DurableTable,
+        "TableManager": PromptTableManager,
     }
 
 
@@ -154,7 +155,7 @@ class StageApp(faust.App):
         super().__init__(plan.group, **faust_settings(plan))
         self.lease = Lease(plan.tuning.session_s)
         policy = StallPolicy(away_s=AWAY_S.get(plan.name))
-        self.delivery = Delivery(plan.name, lambda: self.producer._producer, plan.end, policy)
+        self.delivery = Delivery(plan.name, lambda: self.producer._producer, plan.end, policy, self.broker_answers)
         self._rows = {name: self._table(name) for name in sorted({stage.table or "" for stage in plan.stages} - {""})}
         for stage in plan.stages:
             self._add(stage)
@@ -217,6 +218,7 @@ class StageApp(faust.App):
                 await self._drain
             await self.calls.stop()
             self.persist()
+            self.delivery.stop()
         await super().on_stop()
 
     def begin_drain(self) -> None:

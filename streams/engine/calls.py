@@ -36,6 +36,7 @@ class Calls:
         known = self.running.get(key)
         if known is None:
             task = asyncio.get_running_loop().create_task(_run(call))
+            task.add_done_callback(_seen)
             known = self.running[key] = Call(partition, task)
         return await asyncio.shield(known.task)
 
@@ -64,3 +65,9 @@ class Calls:
 
 async def _run(call: Callable[[], Awaitable[Any]]) -> Any:
     return await call()
+
+
+def _seen(task: "asyncio.Task[Any]") -> None:
+    """A failure that nobody waits for is no news for asyncio's log, which would print its text."""
+    if not task.cancelled():
+        task.exception()

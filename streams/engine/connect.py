@@ -59,6 +59,8 @@ def answering(doing: str) -> Iterator[None]:
 class NotYet(TransportError):
     """The broker named a passing reason (a new leader, a coordinator that loads): `patiently` tries again."""
 
+    kind = "not_yet"
+
 
 def _passing(error: Exception) -> bool:
     return isinstance(error, NotYet) or (isinstance(error, KafkaError) and bool(error.retriable))

@@ -66,8 +66,17 @@ class Parcel:
 class Delivery:
     """Sends parcels of one app and watches that they arrive."""
 
-    def __init__(self, app: str, producer: Callable[[], Producer], end: End, policy: stall.StallPolicy) -> None:
+    def __init__(
+        self,
+        app: str,
+        producer: Callable[[], Producer],
+        end: End,
+        policy: stall.StallPolicy,
+        answers: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
         self._app, self._producer, self._end, self._policy = app, producer, end, policy
+        self._answers = answers or _always
+        self._stopped = False
         self._pending: dict[Parcel, float] = {}
         self._resending: set[asyncio.Task[None]] = set()
         self._answering_since: float | None = None
@@ -79,21 +88,29 @@ class Delivery:
     async def send(self, parcel: Parcel) -> None:
         """Hand one record over; returns when it is in the producer's buffer, not when it is acknowledged."""
         self._pending.setdefault(parcel, asyncio.get_running_loop().time())  # sent again, it keeps its age
-        while True:
-            try:
-                report = await self._producer().send(
-                    parcel.topic, parcel.value, parcel.key, parcel.partition, headers=parcel.headers
-                )
-            except kafka.KafkaTimeoutError:
-                continue  # the buffer stayed full: the broker is away, and the watch decides how long that may last
-            except kafka.KafkaError as error:
-                self._failed(parcel, error)
-            except asyncio.CancelledError:
-                self._pending.pop(parcel, None)
-                raise
-            else:
-                report.add_done_callback(partial(self._reported, parcel))
-            return
+        try:
+            while not await self._handed(parcel):
+                continue
+        except asyncio.CancelledError:
+            self._pending.pop(parcel, None)
+            raise
+
+    async def _handed(self, parcel: Parcel) -> bool:
+        try:
+            report = await self._producer().send(
+                parcel.topic, parcel.value, parcel.key, parcel.partition, headers=parcel.headers
+            )
+        except kafka.KafkaTimeoutError:
+            return False  # the buffer stayed full: the broker is away, and the watch decides how long that may last
+        except kafka.UnknownTopicOrPartitionError as error:
+            if not await self._answers():
+                return False  # said by the client alone: without the broker it cannot know
+            self._failed(parcel, error)
+        except Exception as error:
+            self._failed(parcel, error)
+        else:
+            report.add_done_callback(partial(self._reported, parcel))
+        return True
 
     async def send_in_order(self, parcels: list[Parcel]) -> None:
         """Hand changelog writes over in the order of their table writes, whatever else is being sent."""
@@ -116,7 +133,9 @@ class Delivery:
         parcel.settled(None)
 
     def _failed(self, parcel: Parcel, error: BaseException) -> None:
-        if isinstance(error, TOO_LARGE):
+        if self._stopped or isinstance(error, kafka.ProducerClosed):
+            self._pending.pop(parcel, None)  # never acknowledged, read again later
+        elif isinstance(error, TOO_LARGE):
             self._settle(parcel, RecordTooLarge(parcel.topic, len(parcel.value or b""), 0))
         elif isinstance(error, REFUSED):
             self._settle(parcel, TopicRefused(parcel.topic, type(error).__name__))
@@ -136,6 +155,12 @@ class Delivery:
         await asyncio.sleep(RESEND_PAUSE_S)
         await self.send(parcel)
 
+    def stop(self) -> None:
+        """Send nothing again: the producer is about to close."""
+        self._stopped = True
+        for task in self._resending:
+            task.cancel()
+
     def oldest_s(self) -> float:
         """Seconds since the oldest delivery under way was sent; 0 when there is none."""
         if not self._pending:
@@ -144,8 +169,7 @@ class Delivery:
 
     async def look(self, answers: Callable[[], Awaitable[bool]]) -> None:
         """One look of the watch: asks the broker only when something hangs; ends the process when the rule says so."""
-        pending_s = self.oldest_s()
-        if pending_s < PROBE_AFTER_S:
+        if self.oldest_s() < PROBE_AFTER_S:
             self._answering_since = None
             return
         now = asyncio.get_running_loop().time()
@@ -154,6 +178,10 @@ class Delivery:
         elif self._answering_since is None:
             self._answering_since = now
         answering_s = None if self._answering_since is None else now - self._answering_since
-        verdict = stall.decide(self._policy, pending_s, answering_s)
+        verdict = stall.decide(self._policy, self.oldest_s(), answering_s)
         if isinstance(verdict, stall.GiveUp):
             self._end(Fatal("cannot_deliver", self._app, verdict.why))
+
+
+async def _always() -> bool:
+    return True

@@ -43,12 +43,17 @@ def report_path(state_dir: Path, slot: int) -> Path:
 
 def end_process(fatal: Fatal, report: Path | None) -> NoReturn:
     """Write the report, log, and end now: no commit, no clean-up; the restart reads again from the committed offset."""
-    log.critical("ending the process", extra={"action": "fatal", **asdict(fatal)})
-    if report is not None:
-        try:
+    try:
+        if report is not None:
             report.parent.mkdir(parents=True, exist_ok=True)
             report.write_text(json.dumps(asdict(fatal)))
-        except OSError as error:
-            log.critical("no fatal report: %s", error.strerror, extra={"action": "fatal"})
-    logging.shutdown()
-    os._exit(EXIT_CODE)
+    finally:
+        _leave(fatal)
+
+
+def _leave(fatal: Fatal) -> NoReturn:
+    try:
+        log.critical("ending the process: %s: %s", fatal.reason, fatal.detail, extra={"action": "fatal"})
+        logging.shutdown()
+    finally:
+        os._exit(EXIT_CODE)

@@ -39,6 +39,7 @@ class Work:
         "event",
         "intake",
         "kind",
+        "late",
         "left",
         "outputs",
         "record",
@@ -52,7 +53,7 @@ class Work:
         self, intake: TopicIntake, event: Any, ticket: Ticket[Any], record: Record, scope: RecordScope
     ) -> None:
         self.intake, self.event, self.ticket, self.record, self.scope = intake, event, ticket, record, scope
-        self.left, self.outputs = 1, 0
+        self.left, self.outputs, self.late = 1, 0, False
         self.kind: str | None = None
         self.error: OrchestratorError | None = None
         self.started = time.monotonic()
@@ -180,7 +181,7 @@ class Loop:
             return
         if work.error is None:
             self._done(work)
-        elif isinstance(work.error, RecordTooLarge):
+        elif isinstance(work.error, RecordTooLarge) and not work.late:
             self._refuse_late(work, work.error)
         else:
             self._stop(work, work.error)
@@ -208,7 +209,7 @@ class Loop:
 
     def _refuse_late(self, work: Work, error: OrchestratorError) -> None:
         """The broker found a record too large that we had let pass: answer the failure in its place."""
-        work.error, work.left = None, 1
+        work.error, work.left, work.late = None, 1, True
         task = asyncio.get_running_loop().create_task(self._send(work, [self._refusal(work, error)]))
         self.tasks[task] = work
         task.add_done_callback(self._task_ended)

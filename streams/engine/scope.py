@@ -59,14 +59,16 @@ class RecordScope:
         if not parcels:
             return
         loop = asyncio.get_running_loop()
-        done: list[asyncio.Future[None]] = [loop.create_future() for _ in parcels]
+        done: list[asyncio.Future[OrchestratorError | None]] = [loop.create_future() for _ in parcels]
         for parcel, future in zip(parcels, done, strict=True):
             parcel.settled = partial(_resolved, future)
         self._failpoint("row-written")
         await self._lease.held(lambda: False)  # a record that is given up meanwhile is cancelled here
         await self._delivery.send_in_order(parcels)
         self._failpoint("row-sent")
-        await asyncio.gather(*done)
+        for refused in await asyncio.gather(*done):
+            if isinstance(refused, OrchestratorError):
+                raise refused
         self._failpoint("row-acknowledged")
 
     async def shared(self, key: bytes, call: Callable[[], Awaitable[T]]) -> T:
@@ -90,10 +92,6 @@ def _unasked(error: OrchestratorError | None) -> None:
     """Replaced before a parcel is sent."""
 
 
-def _resolved(future: "asyncio.Future[None]", error: OrchestratorError | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
+def _resolved(future: "asyncio.Future[OrchestratorError | None]", error: OrchestratorError | None) -> None:
+    if not future.done():
+        future.set_result(error)  # not its exception: the others are waited for too, and none may go unheard

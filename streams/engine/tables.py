@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from faust.tables.manager import TableManager
 from faust.types import TP
 
 from streams.engine.delivery import Parcel, Settled
@@ -37,6 +38,16 @@ def rocksdb_options() -> dict[str, Any]:
         "block_cache_size": 2 * 1024 * 1024,
         "max_open_files": 256,
     }
+
+
+class PromptTableManager(TableManager):
+    """Faust waits a second before it recovers tables; all of ours are declared before the app starts."""
+
+    async def on_start(self) -> None:
+        """Recover at once."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
 
 
 class DurableTable(faust.Table):

@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 YIELD_EVERY = 128
+POLL_S = 0.2  # a fetch occupies the consumer's thread: commits and seeks wait behind it, so it must not be Faust's 1 s
 
 
 class Intake(Protocol):
@@ -61,7 +62,7 @@ class Consumer(driver.Consumer):
         partitions seen meanwhile are sought again, before anything of this generation is out.
         """
         await self._seek_what_was_fenced()  # first, and not only when records came: there may be no more of them
-        records, active = await self._wait_next_records(timeout)
+        records, active = await self._wait_next_records(min(timeout, POLL_S))
         if not records or self.should_stop:
             return
         if not self.flow_active:

@@ -121,10 +121,8 @@ async def serve(plan: WorkerPlan, stop: asyncio.Event, ready: Ready) -> int:
     try:
         async with plan.beside(worker):
             try:
-                for name in plan.apps:
-                    app = _made(plan, name, place, cluster_id, report)
-                    worker.apps.append(app)
-                    await asyncio.wait_for(app.start(), START_S)
+                worker.apps.extend(_made(plan, name, place, cluster_id, report) for name in plan.apps)
+                await asyncio.wait_for(asyncio.gather(*(app.start() for app in worker.apps)), START_S)
                 code = await _watch(worker, stop, ready)
             finally:
                 code = await _stop(worker.apps, plan.tuning.grace_s) or code

@@ -39,6 +39,13 @@ def log_path(home: Path, slot: int) -> Path:
     return home / f"worker-{slot}.log"
 
 
+def complaint(log: Path) -> str:
+    """The last error line of a worker's log, and where to read on."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    errors = [line for line in lines if line.startswith("error: ")]
+    return "; ".join([*errors[-1:], f"read {log}"])
+
+
 def starter(home: Path, cwd: Path, taken: Mapping[int, int], flags: Sequence[str]) -> Start:
     """What the supervisor calls to start a worker; it dies with this process."""
 
@@ -58,8 +65,10 @@ async def is_ready(metrics: str) -> bool:
     """Whether the worker at that metrics address answers /ready with 200."""
     parts = urlsplit(metrics)
     try:
+        if parts.hostname is None or parts.port is None:
+            return False
         async with asyncio.timeout(ASK_S):
-            return await _ask(parts.hostname or ports.HOST, parts.port or FIRST_PORT)
+            return await _ask(parts.hostname, parts.port)
     except (OSError, TimeoutError, ValueError):
         return False
 

@@ -29,6 +29,8 @@ class Violation:
 class SettingsRefused(ConfigurationError):
     """Some settings are unusable; all of them are listed in ``violations``."""
 
+    kind = "settings_refused"
+
     def __init__(self, violations: tuple[Violation, ...]) -> None:
         first = violations[0]
         super().__init__(first.path, first.value, f"{first.reason} ({first.hint})")

@@ -107,7 +107,7 @@ async def publish(brokers: str, topic: str, count: int, rate: float, load: Load,
             identity = f"{name}{number}"
             value = json.dumps({"id": identity, "prompt": f"{number} {LONG if number % 100 == 7 else SHORT}"}).encode()
             waiting.append((identity, await producer.send(topic, value, key=identity.encode())))
-            await asyncio.sleep(max(0.0, start + number / rate - time.monotonic()))
+            await asyncio.sleep(max(0.0, start + number / rate - time.monotonic()))  # why: paces the load
             if len(waiting) >= 200 or number == count - 1:
                 for one, report in waiting:
                     load.sent[one] = (await report).partition
@@ -138,7 +138,7 @@ async def crashes(crew: Crew, kills: int, within_s: float, chance: random.Random
     for moment in sorted(chance.uniform(0.15, 0.85) * within_s for _ in range(kills)):
         while time.monotonic() - start < moment:
             crew.revive()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # why: polls until the moment of the fault
         slot = chance.randrange(2)
         crew.kill(slot)
         print(f"  {time.monotonic() - start:6.1f} s  kill -9 worker {slot}", flush=True)
@@ -148,7 +148,7 @@ async def until(holds: Callable[[], bool], within_s: float, crew: Crew) -> bool:
     end = time.monotonic() + within_s
     while not holds() and time.monotonic() < end:
         crew.revive()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # why: polls, bounded by a deadline
     return holds()
 
 

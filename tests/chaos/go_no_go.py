@@ -68,7 +68,7 @@ async def until(holds, within_s: float, what: str) -> None:
     while not holds():
         if time.monotonic() > end:
             raise TimeoutError(f"not within {within_s:.0f} s: {what}")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # why: polls, bounded by a deadline
 
 
 @dataclass
@@ -122,7 +122,7 @@ class Run:
                 value = json.dumps({"id": f"i{number}", "key": key, "delay_s": delay_s}).encode()
                 await producer.send_and_wait(self.names.topic(READS), value, key=key.encode())
                 self.sent[f"i{number}"] = key
-                await asyncio.sleep(1 / RATE)
+                await asyncio.sleep(1 / RATE)  # why: paces the load
         finally:
             await producer.stop()
 
@@ -161,7 +161,7 @@ class Run:
         await self.call_running()
         joiner = self.worker(2, "state-2", static=False)
         joiner.start()
-        await asyncio.sleep(self.chance.uniform(0.3, 2.5))
+        await asyncio.sleep(self.chance.uniform(0.3, 2.5))  # why: the fault lands at a random moment of the rebalance
         victim = self.workers[self.hits % 2]
         victim.signal(signal.SIGKILL)
         await victim.died()
@@ -188,9 +188,9 @@ class Run:
     async def zombie(self) -> None:
         victim = self.workers[self.hits % 2]
         victim.signal(signal.SIGSTOP)
-        await asyncio.sleep(9.0)
+        await asyncio.sleep(9.0)  # why: longer than the session, which is the fault
         victim.signal(signal.SIGCONT)
-        await asyncio.sleep(4.0)
+        await asyncio.sleep(4.0)  # why: the zombie acts on what it believes
         if victim.process.poll() is not None:
             victim.start()
         await victim.ready()
@@ -199,7 +199,7 @@ class Run:
         rival = self.worker(0, "state-0", rival=True)
         rival.start()
         await rival.ready()
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(2.0)  # why: both processes work side by side, which is the fault
         rival.signal(signal.SIGTERM)
         await rival.died()
         self.workers[0].pids.extend(rival.pids)

@@ -40,7 +40,7 @@ PREPARE = "from streams.local import runtime; print(runtime.ensure(lambda line: 
 def gone_within(pid: int, seconds: float) -> bool:
     end = time.monotonic() + seconds
     while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
-        time.sleep(0.01)
+        time.sleep(0.01)  # why: polls, bounded by a deadline
     return not Path(f"/proc/{pid}").exists()
 
 

@@ -42,7 +42,7 @@ async def make(cluster: Cluster, name: str, partitions: int = 2, **settings: str
     async with admin(cluster) as client:
         await client.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
         while name not in await client.list_topics():  # noqa: ASYNC110 (the broker sets no event)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # why: polls, bounded by a deadline
 
 
 @in_loop

@@ -47,15 +47,15 @@ class Twins:
         """The outputs of one input."""
         row = self.store.get(given.key)
         match judge(None if row is None else row.roles, given.at):
-            case First():
-                self.calls += 1
-                row = Row(next(self.nonce), {"owner": given.at})
-                self.write(given, row)
+            case Again():
+                row = self.again(given)
             case Other() if row is not None:
                 row = replace(row, roles={**row.roles, f"waiter-{len(row.roles)}": given.at})
                 self.write(given, row)
-            case Again():
-                row = self.again(given)
+            case First() | Other():
+                self.calls += 1
+                row = Row(next(self.nonce), {"owner": given.at})
+                self.write(given, row)
         return [self.output(given, row)]
 
     def again(self, given: Input) -> Row:

@@ -116,8 +116,7 @@ def test_error_kind_outside_the_list_is_internal(kind):
 
 
 @pytest.mark.parametrize(
-    "error",
-    [errors.StageFailure, errors.WorkerError, errors.DeadlineExceeded, errors.DecodingError, errors.RecordTooLarge],
+    "error", [errors.WorkerError, errors.DeadlineExceeded, errors.DecodingError, errors.RecordTooLarge]
 )
 def test_error_that_can_end_a_request_has_its_kind_in_the_list(error):
     assert error.kind in ERROR_KINDS

@@ -6,8 +6,6 @@ from topics import errors
 
 WORKER = errors.WorkerError("echo", "overloaded", retryable=True)
 ROWS = [
-    (errors.StageFailure("infer", 3, WORKER), "Pipeline stage 'infer' failed after 3 attempts: worker_error"),
-    (errors.StageFailure("refine", 1, KeyError("secret")), "Pipeline stage 'refine' failed after 1 attempts: KeyError"),
     (WORKER, "Worker inference failed: echo: overloaded"),
     (errors.DeadlineExceeded(1000, 1250), "Deadline passed 250 ms ago"),
     (errors.DecodingError("Admitted", "id: missing", b"{}"), "Cannot read Admitted: id: missing"),
@@ -23,7 +21,6 @@ ROWS = [
     (errors.LocalKafkaError("no Java: install prompt-streams[local]"), "no Java: install prompt-streams[local]"),
 ]
 KINDS = {
-    "StageFailure": "stage_failure",
     "WorkerError": "worker_error",
     "DeadlineExceeded": "deadline_exceeded",
     "DecodingError": "undecodable",
@@ -85,7 +82,6 @@ def test_kind_of_any_error_is_a_word_without_its_text(error, kind):
 @pytest.mark.parametrize(
     ("error", "evidence"),
     [
-        (errors.StageFailure("infer", 3, WORKER), {"stage": "infer", "attempts": 3, "source": WORKER}),
         (WORKER, {"provider": "echo", "reason": "overloaded"}),
         (errors.DeadlineExceeded(1000, 1250), {"deadline_ms": 1000, "now_ms": 1250}),
         (errors.DecodingError("Admitted", "r", b"\xff"), {"what": "Admitted", "reason": "r", "raw": b"\xff"}),

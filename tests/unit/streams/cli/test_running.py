@@ -47,7 +47,7 @@ def run_until_announced(home, kafka=None, stop=signal.SIGTERM, **fields):
             if up := ready.read(home / ".streams"):
                 seen.append(up)
                 break
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # why: lets the other side run first
         os.kill(os.getpid(), stop)
 
     async def both():
@@ -167,7 +167,7 @@ def test_supervision_ends_when_no_worker_is_left_and_names_the_log(tmp_path):
     with pytest.raises(WorkersNotReady, match=r"worker-0\.log") as ended:
         asyncio.run(running.supervise(supervisor, tmp_path))
 
-    assert ("workers_not_ready", tmp_path / "worker-0.log") == (ended.value.kind, ended.value.logs)
+    assert ("workers_not_ready", tmp_path / "worker-0.log") == (ended.value.kind, ended.value.log)
 
 
 def test_workers_that_are_ready_are_not_waited_for(tmp_path):
@@ -231,7 +231,7 @@ def test_cancelling_from_outside_cancels_all():
 
     async def cancelled():
         task = asyncio.create_task(running.first(lasts(told), lasts(told)))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # why: lets the other side run first
         task.cancel()
         return await asyncio.gather(task, return_exceptions=True)
 

@@ -5,10 +5,12 @@ import os
 import pytest
 
 from streams.cli import up
+from streams.engine.topics import New, Plan
 from streams.local import ready
 from streams.local.ready import Up
 from streams.settings import load
 from tests.support.commands import outside, run_at
+from tests.support.fake_cluster import FakeKafka
 from topics.errors import ConfigurationError, LocalKafkaError
 
 
@@ -89,3 +91,12 @@ def test_properties_without_an_address_are_refused_with_the_places_to_name_one(t
 @pytest.mark.parametrize("option", [["--workers", "0"], ["--workers", "65"], ["--port", "70000"], ["--port", "x"]])
 def test_option_out_of_range_exits_with_2(option, tmp_path):
     assert 2 == run_at(["up", *option], outside(cwd=tmp_path)).code
+
+
+def test_up_against_a_given_broker_without_topics_starts_nothing(tmp_path):
+    kafka = FakeKafka(plan=Plan((New("prompts", 8, 1, {}),), (), (), ()))
+    ran = run_at(["up", "-b", "127.0.0.1:19092", "-X", "client.id=me"], outside(kafka, cwd=tmp_path))
+
+    assert 2 == ran.code
+    assert "streams topics apply" in ran.err
+    assert [] == list(tmp_path.iterdir())

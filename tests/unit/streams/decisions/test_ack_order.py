@@ -16,6 +16,12 @@ def test_opened_record_gives_an_open_ticket() -> None:
     assert ("o1", 7, False, False) == (ticket.item, ticket.bytes, ticket.done, ticket.dead)
 
 
+def test_ticket_of_its_own_weighs_nothing_and_is_open() -> None:
+    ticket = Ticket("o1")
+
+    assert (0, False, False) == (ticket.bytes, ticket.done, ticket.dead)
+
+
 def test_opened_without_size_counts_no_bytes() -> None:
     assert 0 == AckOrder[str]().opened("o1").bytes
 

@@ -44,6 +44,44 @@ def test_evidence_names_every_fact_once() -> None:
     assert (14, len(names)) == (len(set(names)), len(names))
 
 
+def test_evidence_of_a_failure_tells_every_fact() -> None:
+    assert {
+        "kind": "worker_error",
+        "stage": "infer",
+        "exception-class": "WorkerError",
+        "exception-message": "echo: timeout",
+        "attempts": "3",
+        "first-failed-at": "2026-01-31T12:00:00.000Z",
+        "failed-at": "2026-01-31T12:00:00.900Z",
+        "original-topic": "prompts",
+        "original-partition": "3",
+        "original-offset": "1042",
+        "original-timestamp": "1769860800000",
+        "group": "prompts.infer",
+        "request-id": "a-1",
+        "disposition": "exhausted",
+    } == told(burial.evidence(failed(attempts=3), WHERE))
+
+
+def test_room_of_own_headers_is_what_evidence_leaves() -> None:
+    evidence, own = (("e", b"x" * 9),), (("a", b"x" * 9), ("b", b"x" * 9))
+
+    whole = burial.with_own(evidence, own, burial.COUNT_BYTES + 30)
+    less = burial.with_own(evidence, own, burial.COUNT_BYTES + 29)
+
+    assert ((*evidence, *own), (*evidence, own[0], ("prompts.error.headers-dropped", b"1"))) == (whole, less)
+
+
+def test_text_that_cannot_be_written_is_cut_with_question_marks() -> None:
+    assert b"a?" == burial.cut("a\ud800")
+
+
+def test_canonical_request_leaves_out_defaults() -> None:
+    said = {"messages": [{"role": "user", "content": "hi"}]}
+
+    assert {"id": "a-1", **said} == orjson.loads(burial.canonical_request(failed(work=work("hi"))))
+
+
 def test_evidence_of_a_failure_without_disposition_is_permanent() -> None:
     assert "permanent" == told(burial.evidence(failed("failed", None), WHERE))["disposition"]
 
@@ -93,7 +131,9 @@ def test_header_that_fits_to_the_byte_is_kept() -> None:
     assert "prompts.error.headers-dropped" == burial.with_own((), own, burial.COUNT_BYTES + 35)[0][0]
 
 
-@pytest.mark.parametrize("name", ["prompts.stage", "prompts.cause", "prompts.original-key", "prompts.error.kind"])
+@pytest.mark.parametrize(
+    "name", ["prompts.stage", "prompts.decision", "prompts.cause", "prompts.original-key", "prompts.error.kind"]
+)
 def test_header_in_our_name_is_left_out_silently(name: str) -> None:
     assert (("own", b"1"),) == burial.with_own((), ((name, b"forged"), ("own", b"1")))
 

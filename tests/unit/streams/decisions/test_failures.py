@@ -18,7 +18,6 @@ from topics.errors import (
     DecodingError,
     OrchestratorError,
     RecordTooLarge,
-    StageFailure,
     TransportError,
     WorkerError,
 )
@@ -33,9 +32,6 @@ ERRORS: list[tuple[BaseException, str, str | None, bool]] = [
     (WorkerError("echo", "timeout", retryable=True), "worker_error", "exhausted", True),
     (WorkerError("echo", "auth", retryable=False), "worker_error", "permanent", False),
     (TransportError("reading", "no broker"), "transport", "exhausted", True),
-    (StageFailure("infer", 3, TransportError("reading", "no broker")), "transport", "exhausted", True),
-    (StageFailure("infer", 3, DEFECT), "KeyError", "permanent", False),
-    (StageFailure("infer", 3, DeadlineExceeded(1, 2)), "deadline_exceeded", None, False),
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False),
@@ -148,9 +144,13 @@ def test_prompt_sent_again_after_a_defect_is_another_request() -> None:
     assert (first.id, first.identity == second.identity) == (second.id, False)
 
 
-@pytest.mark.parametrize("error", [DeadlineExceeded(1, 2), StageFailure("infer", 2, DeadlineExceeded(1, 2))])
+@pytest.mark.parametrize("error", [DeadlineExceeded(1, 2)])
 def test_passed_deadline_is_an_expiry(error: BaseException) -> None:
     assert ("expired", None) == (of(record(admitted()), error).outcome, of(record(admitted()), error).disposition)
+
+
+def test_attempts_that_the_loop_does_not_count_are_one() -> None:
+    assert 1 == of(record(admitted())).attempts
 
 
 def test_times_and_attempts_are_what_the_loop_says() -> None:
@@ -224,10 +224,12 @@ def test_refusal_of_a_failure_carries_its_evidence() -> None:
     refusal = failures.refusal(record(failed(), topic=FAILED), "bury", DEFECT, now_ms=NOW_MS)
 
     told = dict(refusal.headers)
-    assert (b"bury", b"KeyError", b"a-1") == (
+    assert (b"bury", b"KeyError", b"a-1", b"", b"1") == (
         told["prompts.error.stage"],
         told["prompts.error.kind"],
         told["prompts.error.request-id"],
+        told["prompts.error.group"],
+        told["prompts.error.attempts"],
     )
 
 
@@ -243,13 +245,13 @@ def test_refusal_of_a_large_failure_fits_the_dead_letters(size: int, kept: bool)
 
 
 def test_refusal_above_the_limit_leaves_out_the_request() -> None:
-    value = wire.encode(admitted(text="", tenant="t"))
+    value = wire.encode(admitted(text="", tenant="t", metadata={"a": 1}))
     value = value.replace(b'"content":""', b'"content":"%s"' % (b"x" * (INTERNAL_BYTES - len(value))))
 
     refusal = failures.refusal(record(value), "dedup", DEFECT, now_ms=NOW_MS)
 
     thin = wire.decode(refusal.value, Failed)
-    assert (INTERNAL_BYTES, "a-1", "t", None) == (len(value), thin.id, thin.tenant, thin.work)
+    assert (INTERNAL_BYTES, "a-1", "t", None, {}) == (len(value), thin.id, thin.tenant, thin.work, thin.metadata)
 
 
 @pytest.mark.parametrize("error", [error for error, *_ in ERRORS if isinstance(error, OrchestratorError)], ids=str)

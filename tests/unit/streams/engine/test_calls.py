@@ -102,7 +102,9 @@ async def test_shared_call_that_returns_at_once_is_still_one() -> None:
         times.append(1)
         return len(times)
 
-    assert [1, 1] == await asyncio.gather(ask(calls, call), ask(calls, call))
+    replies = await asyncio.gather(ask(calls, call), ask(calls, call))
+
+    assert [1, 1] == list(replies)
 
 
 @in_virtual_time
@@ -225,6 +227,18 @@ async def test_shared_call_failing_with_nobody_attached_complains_nowhere() -> N
     gc.collect()
 
     assert [] == complaints
+
+
+@in_virtual_time
+async def test_shared_call_cancelled_with_nobody_attached_complains_nowhere() -> None:
+    complaints = list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    calls, provider, [first] = await begun(KEY)
+    await let_go(first)
+    calls.keep(set())
+    await turns()
+
+    assert ([], 1) == (complaints, provider.cancelled)
 
 
 @in_virtual_time

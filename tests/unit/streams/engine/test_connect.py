@@ -66,6 +66,14 @@ async def test_patience_with_passing_errors_ends_in_the_answer() -> None:
 
 
 @in_loop
+async def test_patience_with_a_broker_that_never_gets_there_ends_in_its_reason() -> None:
+    call = Flaky(*[NotYet("asking", "leader moves")] * 1_000)
+
+    with pytest.raises(NotYet, match="leader moves"):
+        await patiently("asking", call, 0.05)
+
+
+@in_loop
 async def test_patience_with_definite_error_ends_at_once() -> None:
     call = Flaky(TopicAuthorizationFailedError())
 

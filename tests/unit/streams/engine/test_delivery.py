@@ -28,13 +28,14 @@ class Bench:
     """A delivery over a held producer, and everything it said."""
 
     policy: StallPolicy = field(default_factory=StallPolicy)
+    answers: Callable[[], Awaitable[bool]] | None = None
     producer: HeldProducer = field(default_factory=HeldProducer)
     fatals: list[Fatal] = field(default_factory=list)
     settled: list[tuple[bytes | None, OrchestratorError | None]] = field(default_factory=list)
     landed: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.delivery = Delivery("core", lambda: self.producer, self.fatals.append, self.policy)
+        self.delivery = Delivery("core", lambda: self.producer, self.fatals.append, self.policy, self.answers)
 
     def parcel(self, value: bytes | None = b"v", *, changelog: bool = False, partition: int | None = 3) -> Parcel:
         def note(partition: int, offset: int) -> None:
@@ -170,7 +171,7 @@ async def test_delivery_found_too_large_settles_with_topic_and_size(refusal: typ
     [(_, error)] = bench.settled
 
     assert isinstance(error, RecordTooLarge)
-    assert ("results", 5) == (error.topic, error.size)
+    assert ("results", 5, 0) == (error.topic, error.size, error.limit)
 
 
 @pytest.mark.parametrize("refusal", REFUSED)
@@ -321,7 +322,7 @@ async def test_resend_waiting_for_room_keeps_the_age_of_the_first_send() -> None
     bench.producer.sent[0].refuse(kafka.RequestTimedOutError())
     await pass_s(10)
 
-    assert (1, 60.0) == (bench.producer.waiting, pytest.approx(bench.delivery.oldest_s()))
+    assert (1, 60.0) == (bench.producer.waiting, round(bench.delivery.oldest_s(), 6))
 
 
 @in_virtual_time
@@ -362,6 +363,96 @@ async def test_resend_to_a_producer_that_was_closed_does_not_end_the_process() -
     await pass_s(1)
 
     assert ([], []) == (bench.fatals, bench.settled)
+
+
+# -- an unknown topic, when the client alone says so
+
+
+@pytest.mark.parametrize("known", [None, answers(True)])
+@in_virtual_time
+async def test_topic_unknown_while_the_broker_answers_is_a_refusal(known: Callable[[], Awaitable[bool]] | None) -> None:
+    bench = Bench(answers=known)
+    bench.producer.errors = [kafka.UnknownTopicOrPartitionError()]
+    await bench.send()
+
+    assert ([TopicRefused], []) == ([type(error) for _, error in bench.settled], bench.producer.sent)
+
+
+@in_virtual_time
+async def test_topic_unknown_while_the_broker_is_away_is_tried_again() -> None:
+    bench = Bench(answers=answers(False))
+    bench.producer.errors = [kafka.UnknownTopicOrPartitionError(), kafka.UnknownTopicOrPartitionError()]
+    await bench.send(b"a")
+
+    assert ([b"a"], [], 1) == (bench.producer.values, bench.settled, len(bench.delivery))
+
+
+@in_virtual_time
+async def test_topic_unknown_until_the_broker_is_back_is_refused_then() -> None:
+    bench = Bench(answers=answers(False, True))
+    bench.producer.errors = [kafka.UnknownTopicOrPartitionError(), kafka.UnknownTopicOrPartitionError()]
+    await bench.send()
+
+    assert ([TopicRefused], 0) == ([type(error) for _, error in bench.settled], len(bench.delivery))
+
+
+@in_virtual_time
+async def test_send_cancelled_while_the_broker_is_asked_leaves_nothing_pending() -> None:
+    bench = Bench(answers=answers(True, took_s=3.0))
+    bench.producer.errors = [kafka.UnknownTopicOrPartitionError()]
+    sending = asyncio.ensure_future(bench.send())
+    await turns()
+    sending.cancel()
+    await asyncio.wait([sending])
+
+    assert (True, 0, []) == (sending.cancelled(), len(bench.delivery), bench.settled)
+
+
+# -- stopped
+
+
+@in_virtual_time
+async def test_stopped_delivery_sends_nothing_again_that_waited_for_it() -> None:
+    bench = Bench()
+    await bench.send()
+    bench.producer.sent[0].refuse(kafka.RequestTimedOutError())
+    await turns()
+    bench.delivery.stop()
+    await pass_s(60)
+
+    assert (1, [], []) == (len(bench.producer.sent), bench.settled, bench.fatals)
+
+
+@in_virtual_time
+async def test_stopped_delivery_sends_nothing_again_that_fails_later() -> None:
+    bench = Bench()
+    await bench.send()
+    bench.delivery.stop()
+    bench.producer.sent[0].refuse(kafka.RequestTimedOutError())
+    await pass_s(60)
+
+    assert (1, [], []) == (len(bench.producer.sent), bench.settled, bench.fatals)
+
+
+@in_virtual_time
+async def test_stopped_delivery_still_settles_what_is_acknowledged() -> None:
+    bench = Bench()
+    await bench.send(b"a")
+    bench.delivery.stop()
+    bench.producer.sent[0].acknowledge()
+    await turns()
+
+    assert ([(b"a", None)], 0) == (bench.settled, len(bench.delivery))
+
+
+@in_virtual_time
+async def test_delivery_to_a_closed_producer_leaves_nothing_pending() -> None:
+    bench = Bench()
+    bench.producer.errors = [kafka.ProducerClosed(), kafka.ProducerClosed()]
+    await bench.send()
+    await bench.send(changelog=True)
+
+    assert (0, [], []) == (len(bench.delivery), bench.settled, bench.fatals)
 
 
 # -- cannot deliver
@@ -576,6 +667,21 @@ async def test_watch_stalled_with_answering_broker_ends_process() -> None:
 
 
 @in_virtual_time
+async def test_watch_asks_from_the_moment_a_delivery_is_old_enough() -> None:
+    bench = Bench()
+    await bench.hang(PROBE_AFTER_S)
+    asked = list[bool]()
+
+    async def ask() -> bool:
+        asked.append(True)
+        return True
+
+    await bench.delivery.look(ask)
+
+    assert (5.0, [True]) == (PROBE_AFTER_S, asked)
+
+
+@in_virtual_time
 async def test_watch_of_a_first_answer_after_an_outage_waits() -> None:
     bench = Bench()
     await bench.hang(3600)
@@ -620,11 +726,10 @@ async def test_watch_after_a_delivery_went_through_counts_anew() -> None:
     bench = Bench()
     await bench.hang(10)
     await bench.delivery.look(answers(True))
-    await pass_s(50)
     bench.producer.sent[0].acknowledge()
     await turns()
     await bench.delivery.look(never)
-    await bench.hang(50)
+    await bench.hang(61)
     await bench.delivery.look(answers(True))
 
     assert [] == bench.fatals

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -32,11 +32,11 @@ except SystemExit:
 finally:
     print("went on", flush=True)
 """
-RECORD = {"topic": "prompts.admitted", "partition": 3, "offset": 1042}
+RECORD: dict[str, Any] = {"topic": "prompts.admitted", "partition": 3, "offset": 1042}
 
 
 def ended(
-    reason: str = "hole_in_offsets", report: Path | None = None, kind: str = "", **place: object
+    reason: str = "hole_in_offsets", report: Path | None = None, kind: str = "", **place: Any
 ) -> subprocess.CompletedProcess[str]:
     """A process that met something fatal."""
     fatal = {"reason": reason, "app": "core", "detail": "expected 416, got 606", **place}
@@ -64,7 +64,9 @@ def test_end_process_runs_no_clean_up_that_could_commit(tmp_path: Path) -> None:
 
 
 def test_end_process_says_so_in_the_log(tmp_path: Path) -> None:
-    assert "ending the process fatal\n" == ended(report=report_path(tmp_path, 0)).stderr
+    said = ended(report=report_path(tmp_path, 0)).stderr
+
+    assert "ending the process: hole_in_offsets: expected 416, got 606 fatal\n" == said
 
 
 def test_end_process_without_a_report_exits_70_too() -> None:
@@ -99,7 +101,7 @@ def test_end_process_that_cannot_write_its_report_still_exits_70(tmp_path: Path)
     file.write_text("in the way")
     done = ended(report=report_path(file, 0))
 
-    assert (EXIT_CODE, True) == (done.returncode, "no fatal report" in done.stderr)
+    assert (EXIT_CODE, "", True) == (done.returncode, done.stdout, done.stderr.startswith("ending the process"))
 
 
 def test_end_process_with_a_log_that_cannot_be_written_still_exits_70(tmp_path: Path) -> None:

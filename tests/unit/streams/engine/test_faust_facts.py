@@ -57,7 +57,7 @@ INTERNALS: list[tuple[Any, tuple[str, ...]]] = [
     (driver.AIOKafkaConsumerThread, ("on_start", "_create_consumer", "_consumer")),
     (driver.Producer, ("_settings_extra", "_settings_default", "flush", "_producer")),
     (driver.Transport, ("Consumer", "Producer")),
-    (Stream, ("_set_current_event", "channel")),
+    (Stream, ("_set_current_event",)),
     (Store, ("set_persisted_offset", "persisted_offset", "offset_key", "partition_path", "apply_changelog_batch")),
     (faust.Table, ("on_key_get", "on_key_set", "on_key_del", "persisted_offset")),
     (faust.App, ("_new_transport", "_new_producer_transport", "on_start", "on_stop", "consumer", "producer")),
@@ -689,7 +689,6 @@ async def test_sensors_hear_of_a_rebalance_in_the_thread_that_starts_it(tmp_path
 @in_loop
 async def test_kafka_consumer_is_made_with_our_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[str, Any] = {}
-    monkeypatch.setattr(driver.aiokafka, "AIOKafkaConsumer", made.update)
     monkeypatch.setattr(driver.aiokafka, "AIOKafkaConsumer", lambda **options: made.update(options))
     with stage_app(tmp_path, session_s=6.0) as app:
         app.consumer._thread._create_consumer(loop=asyncio.get_running_loop())

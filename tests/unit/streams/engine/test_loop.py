@@ -444,6 +444,39 @@ async def test_handle_other_error_of_delivery_stops_the_stage_too() -> None:
     assert "error" == (bench.loop.refused and bench.loop.refused.reason)
 
 
+@in_loop
+async def test_handle_refused_table_write_of_an_awaiting_stage_stops_it_without_ack() -> None:
+    async def handle(record: Record, scope: Scope) -> list[Output]:
+        scope.table.put(b"a", b"1")
+        await scope.settled()
+        return [Output(INFERRED, b"k", b"v", "never made")]
+
+    bench = Bench(handle, slots=1, auto=False)
+    await handled(bench)
+    bench.delivery.answer(REFUSED)
+    await settle()
+
+    assert (REFUSED, [], [], 0) == (bench.loop.refused, bench.consumer.acked, bench.delivery.topics, bench.loop.in_work)
+    assert ["stopped"] == [seen.action for seen in bench.seen]
+
+
+@in_loop
+async def test_handle_too_large_table_write_of_an_awaiting_stage_is_refused() -> None:
+    async def handle(record: Record, scope: Scope) -> list[Output]:
+        scope.table.put(b"a", b"1")
+        await scope.settled()
+        return []
+
+    bench = Bench(handle, slots=1, auto=False)
+    await handled(bench)
+    bench.delivery.answer(TOO_LARGE)
+    await settle()
+    late = list(bench.delivery.topics)
+    bench.delivery.answer()
+
+    assert ([NAMES.topic(FAILED)], [0]) == (late, bench.consumer.acked)
+
+
 # -- stages that await
 @in_loop
 async def test_handle_awaiting_stage_returns_before_its_handler() -> None:

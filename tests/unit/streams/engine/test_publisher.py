@@ -159,7 +159,7 @@ async def test_delivery_may_be_awaited_twice() -> None:
 async def test_delivery_answered_in_time_may_be_awaited_late() -> None:
     async with publisher(producer(), bound_s=0.02) as opened:
         delivery = await opened.send(PROMPTS, b"k", b"v")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # why: longer than the bound, which is what is tested
 
         assert 0 == (await delivery).offset
 

@@ -185,7 +185,7 @@ async def test_find_waits_for_what_comes_later() -> None:
     waiting = asyncio.ensure_future(
         reader.find(CLUSTER, NAMES, RESULTS, key=b"late", wait_s=20, via=through(FakeConsumer(log)))
     )
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # why: the reader is to be waiting already
     log.append(KAFKA_NAME, key=b"late")
     found = await waiting
 

@@ -1,6 +1,7 @@
 """What a handler is given with its record."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,7 +111,9 @@ async def test_now_with_a_clock_is_asked_anew_each_time() -> None:
 async def test_table_of_a_scope_is_the_rows_of_its_record() -> None:
     bench = Bench()
 
-    assert bench.rows is bench.scope().table
+    rows: Any = bench.rows
+
+    assert rows is bench.scope().table
 
 
 @in_virtual_time
@@ -258,6 +261,38 @@ async def test_settled_cancelled_while_waiting_leaves_late_acknowledgement_harml
 
 
 @in_virtual_time
+async def test_settled_with_every_write_refused_complains_nowhere_else() -> None:
+    complaints = list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    bench = Bench()
+    settling = await bench.settling(b"1", b"2")
+    for number in (0, 1):
+        await bench.refuse(number, kafka.MessageSizeTooLargeError())
+    raised = type(settling.exception())
+    bench.producer.sent.clear()
+    del settling
+    gc.collect()
+
+    assert (RecordTooLarge, []) == (raised, complaints)
+
+
+@in_virtual_time
+async def test_settled_cancelled_and_then_refused_complains_nowhere() -> None:
+    complaints = list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    bench = Bench()
+    settling = await bench.settling(b"row")
+    settling.cancel()
+    await asyncio.wait([settling])
+    await bench.refuse(0, kafka.MessageSizeTooLargeError())
+    bench.producer.sent.clear()
+    del settling
+    gc.collect()
+
+    assert [] == complaints
+
+
+@in_virtual_time
 async def test_settled_cancelled_in_the_middle_of_a_send_frees_the_changelog() -> None:
     bench = Bench()
     bench.producer.room.clear()
@@ -286,7 +321,7 @@ async def test_shared_call_of_two_records_is_one() -> None:
 
     replies = await asyncio.gather(bench.scope().shared(KEY, call), bench.scope().shared(KEY, call))
 
-    assert (["reply", "reply"], 1) == (replies, len(begun))
+    assert (["reply", "reply"], 1) == (list(replies), len(begun))
 
 
 @in_virtual_time

@@ -19,7 +19,7 @@ def state_of(process: child.Child) -> str:
 def wait_for_state(process: child.Child, wanted: str) -> str:
     end = time.monotonic() + 5
     while state_of(process) not in wanted and time.monotonic() < end:
-        time.sleep(0.01)
+        time.sleep(0.01)  # why: polls, bounded by a deadline
     return state_of(process)
 
 

@@ -43,7 +43,7 @@ def state_of(pid: int) -> str:
 def reached(pid: int, states: str) -> bool:
     end = time.monotonic() + 5
     while state_of(pid) not in states and time.monotonic() < end:
-        time.sleep(0.01)
+        time.sleep(0.01)  # why: polls, bounded by a deadline
     return state_of(pid) in states
 
 
@@ -132,7 +132,7 @@ def test_broker_that_ended_by_itself_can_be_started_again(tmp_path: Path) -> Non
         kafka.start()
         os.kill(kafka.pid, 9)
         while kafka.alive:
-            time.sleep(0.01)
+            time.sleep(0.01)  # why: polls, bounded by a deadline
 
         assert kafka.start().alive
 

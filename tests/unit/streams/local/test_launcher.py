@@ -31,7 +31,7 @@ def runs(pid: int) -> bool:
 def gone_within(pid: int, seconds: float) -> bool:
     end = time.monotonic() + seconds
     while runs(pid) and time.monotonic() < end:
-        time.sleep(0.01)
+        time.sleep(0.01)  # why: polls, bounded by a deadline
     return not runs(pid)
 
 

@@ -176,8 +176,8 @@ def test_second_process_says_that_it_waits_and_shares_the_download(tmp_path: Pat
     [
         ({"STREAMS_CACHE": "/c/own", "XDG_CACHE_HOME": "/c/xdg"}, "/c/own"),
         ({"XDG_CACHE_HOME": "/c/xdg"}, "/c/xdg/prompt-streams"),
-        ({"XDG_CACHE_HOME": "", "HOME": "/home/me"}, "/home/me/.cache/prompt-streams"),
-        ({"STREAMS_CACHE": "", "HOME": "/home/me"}, "/home/me/.cache/prompt-streams"),
+        ({"XDG_CACHE_HOME": "", "HOME": "/srv/me"}, "/srv/me/.cache/prompt-streams"),
+        ({"STREAMS_CACHE": "", "HOME": "/srv/me"}, "/srv/me/.cache/prompt-streams"),
     ],
 )
 def test_cache_place_follows_the_environment(env: dict[str, str], expected: str) -> None:

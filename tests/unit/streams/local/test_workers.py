@@ -80,7 +80,7 @@ def test_started_worker_writes_its_output_to_its_log(tmp_path):
     process = start(4, ("core",))
     log, end = workers.log_path(tmp_path / "home", 4), time.monotonic() + 20.0
     while process.poll() is None and time.monotonic() < end:
-        time.sleep(0.02)
+        time.sleep(0.02)  # why: polls, bounded by a deadline
 
     assert 0 == process.poll()
     assert "worker-4.log" == log.name
@@ -94,3 +94,20 @@ def test_started_worker_has_a_session_of_its_own(tmp_path):
     process.wait()
 
     assert os.getsid(0) != session
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "read {log}"),
+        ("", "read {log}"),
+        ('{"event": "listening"}\n', "read {log}"),
+        ("error: old\nerror: topics = 'a': missing\n{}\n", "error: topics = 'a': missing; read {log}"),
+    ],
+)
+def test_complaint_of_a_worker_is_its_last_error_and_its_log(tmp_path, text, words):
+    log = tmp_path / "worker-0.log"
+    if text is not None:
+        log.write_text(text)
+
+    assert words.format(log=log) == workers.complaint(log)

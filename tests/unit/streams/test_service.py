@@ -1,0 +1,128 @@
+"""What a worker is made of, from its settings."""
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from streams import pipeline, service, settings
+from streams.adapters.telemetry import Metrics
+from streams.engine.lag import Lag
+from tests.support.loops import in_loop, until
+from topics.errors import TransportError
+
+
+def of(**flags: object) -> settings.Settings:
+    given = {name.replace("__", "."): value for name, value in flags.items()}
+    return settings.load({"kafka.brokers": "127.0.0.1:1", **given}, {}, Path("/")).settings
+
+
+def planned(monkeypatch: pytest.MonkeyPatch, asked: settings.Settings, roles: tuple[str, ...]):
+    plans = []
+    monkeypatch.setattr(service, "run", lambda plan, ready: plans.append(plan) or 3)
+    monkeypatch.setattr(service.logs, "configure", lambda: None)
+    assert 3 == service.worker(asked, roles)
+    return plans[0]
+
+
+def test_worker_of_all_roles_runs_every_app(monkeypatch) -> None:
+    plan = planned(monkeypatch, of(), ("core", "infer", "park"))
+
+    assert ("core", "infer", "bury") == plan.apps
+
+
+def test_worker_knows_all_stages_in_flow_order(monkeypatch) -> None:
+    plan = planned(monkeypatch, of(), ("infer",))
+
+    assert [stage.name for stage in pipeline.stages(of())] == [stage.name for stage in plan.stages]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "read", "wanted"),
+    [
+        ("worker__slot", 4, lambda plan: plan.slot, 4),
+        ("worker__static_membership", False, lambda plan: plan.static, False),
+        ("worker__state_dir", "here", lambda plan: plan.state_dir, Path("here")),
+        ("worker__session_timeout_s", 7, lambda plan: plan.tuning.session_s, 7),
+        ("worker__grace_s", 2, lambda plan: plan.tuning.grace_s, 2),
+        ("worker__lost_offsets", "skip", lambda plan: plan.tuning.skip_lost_offsets, True),
+        ("worker__allow_create_time", True, lambda plan: plan.shape.allow_create_time, True),
+        ("topics__partitions", 3, lambda plan: (plan.tuning.partitions, plan.shape.partitions), (3, 3)),
+        ("topics__replication", 3, lambda plan: plan.shape.replication, 3),
+        ("topics__retention_d", 2.5, lambda plan: plan.shape.retention_d, 2.5),
+        ("names__namespace", "mine.", lambda plan: plan.names.namespace, "mine."),
+        ("names__prefix", "mine-", lambda plan: plan.names.prefix, "mine-"),
+        ("kafka__brokers", "a:1,b:2", lambda plan: plan.cluster.brokers, "a:1,b:2"),
+        ("infer__in_flight", 9, lambda plan: next(s.slots for s in plan.stages if s.name == "infer"), 9),
+    ],
+)
+def test_setting_reaches_the_plan_unchanged(monkeypatch, flag, value, read, wanted) -> None:
+    """B94: changing a key changes what the worker is made of."""
+    plan = planned(monkeypatch, of(**{flag: value}), ("core",))
+
+    assert wanted == read(plan)
+
+
+class Readings:
+    """Lag as a script: each reading is a list of lags or an error."""
+
+    def __init__(self, *script: object) -> None:
+        self.script = list(script)
+
+    @asynccontextmanager
+    async def opened(self, cluster: object):
+        yield self
+
+    async def read(self, reads: object) -> object:
+        step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+
+class Idle:
+    apps = ()
+
+
+@in_loop
+async def test_lag_of_a_broker_that_was_away_is_told_again_later(monkeypatch) -> None:
+    import asyncio
+
+    reading = Readings(TransportError("reading lag", "away"), (Lag("g", "t", 1, 2, 0, 9),))
+    monkeypatch.setattr(service, "LagReader", reading.opened)
+    monkeypatch.setattr(service, "LAG_EVERY_S", 0.001)
+    behind: dict = {}
+    task = asyncio.ensure_future(service._lag(of(), Idle(), behind))
+    await until(lambda: behind)
+    task.cancel()
+
+    assert {("g", "t", "1"): 7} == behind
+
+
+class Page:
+    calls_running = held = staticmethod(dict)
+    reasons = ()
+    apps = ()
+
+
+class Log:
+    def __init__(self) -> None:
+        self.told = []
+
+    def info(self, event: str, **more: object) -> None:
+        self.told.append((event, more))
+
+
+@asynccontextmanager
+async def nothing():
+    yield
+
+
+@in_loop
+async def test_page_of_a_worker_is_served_while_it_runs() -> None:
+    log = Log()
+    async with service._beside(of(worker__http_port=0), Page(), nothing(), Metrics(process=False), log):
+        event, more = log.told[0]
+
+    assert "listening" == event
+    assert more["address"].startswith("127.0.0.1:")
