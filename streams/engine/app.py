@@ -26,7 +26,7 @@ from streams.engine.cluster import Cluster
 from streams.engine.delivery import Delivery
 from streams.engine.exit import End, Fatal
 from streams.engine.intake import TopicIntake
-from streams.engine.lease import Lease
+from streams.engine.lease import Lease, since_boot
 from streams.engine.loop import Loop
 from streams.engine.scope import Failpoint, RecordScope
 from streams.engine.slots import Place
@@ -74,6 +74,11 @@ class AppPlan:
         return self.names.group(self.name)
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """The topics its stages read, by their names in the catalog."""
+        return tuple(topic for stage in self.stages for topic in stage.reads)
+
+    @property
     def datadir(self) -> Path:
         """Where this app's stores lie; its alone."""
         return self.place.dir / self.name
@@ -100,7 +105,7 @@ def faust_settings(plan: AppPlan) -> dict[str, Any]:
         "broker_max_poll_records": polls,
         "consumer_max_fetch_size": FETCH_BYTES,
         "consumer_auto_offset_reset": "earliest",
-        "consumer_group_instance_id": plan.place.instance_id(plan.group),
+        "consumer_group_instance_id": plan.place.instance_id(plan.group, plan.reads),
         "canonical_url": plan.place.canonical_url(),
         "stream_wait_empty": True,
         "stream_buffer_maxsize": queue_size(polls, tuning.partitions),
@@ -131,7 +136,7 @@ class Hook(Sensor):
 
     def on_rebalance_return(self, app: Any, state: dict[str, float]) -> None:
         """Partitions are assigned; tables may still recover."""
-        app.main_loop.call_soon_threadsafe(app.lease.renewed, time.monotonic())
+        app.main_loop.call_soon_threadsafe(app.lease.renewed, since_boot())
 
     def on_rebalance_end(self, app: Any, state: dict[str, float]) -> None:
         """Assigned and recovered: the calls of partitions that moved are over."""
@@ -267,8 +272,9 @@ class StageApp(faust.App):
 
     async def broker_answers(self) -> bool:
         """Does the broker answer a metadata request?"""
+        producer = self.producer._producer
         try:
-            return bool(await asyncio.wait_for(self.producer._producer.client.force_metadata_update(), 3.0))
+            return producer is not None and bool(await asyncio.wait_for(producer.client.force_metadata_update(), 3.0))
         except (TimeoutError, OSError):
             return False
 

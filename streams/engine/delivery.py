@@ -135,6 +135,8 @@ class Delivery:
     def _failed(self, parcel: Parcel, error: BaseException) -> None:
         if self._stopped or isinstance(error, kafka.ProducerClosed):
             self._pending.pop(parcel, None)  # never acknowledged, read again later
+        elif isinstance(error, TOO_LARGE) and parcel.landed is not None:
+            self._settle(parcel, TopicRefused(parcel.topic, "its limit is below our rows: run `streams topics apply`"))
         elif isinstance(error, TOO_LARGE):
             self._settle(parcel, RecordTooLarge(parcel.topic, len(parcel.value or b""), 0))
         elif isinstance(error, REFUSED):

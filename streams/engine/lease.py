@@ -15,10 +15,15 @@ from collections.abc import Callable
 MARGIN = 0.9  # of the session: a record must also arrive before the group may give the partition away
 
 
-class Lease:
-    """Renewed by each heartbeat that the group's coordinator confirmed; times in monotonic seconds."""
+def since_boot() -> float:
+    """Seconds since boot, those of a suspended machine included: the group's clock went on meanwhile."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
-    def __init__(self, session_s: float, now: Callable[[], float] = time.monotonic) -> None:
+
+class Lease:
+    """Renewed by each heartbeat that the group's coordinator confirmed; times in seconds since boot."""
+
+    def __init__(self, session_s: float, now: Callable[[], float] = since_boot) -> None:
         self._for_s, self._now = session_s * MARGIN, now
         self._since = now()
         self._news = asyncio.Event()

@@ -188,8 +188,7 @@ class Loop:
 
     def _done(self, work: Work) -> None:
         self._failpoint("outputs-acknowledged")
-        if not work.ticket.dead:
-            work.scope.close()
+        work.scope.close()
         work.intake.acks.done(work.ticket)
         self._release(work)
         record = work.record

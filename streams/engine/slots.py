@@ -10,7 +10,9 @@ import fcntl
 import os
 import shutil
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
@@ -24,9 +26,14 @@ class Place:
     static: bool
     lock: IO[str] | None
 
-    def instance_id(self, group: str) -> str | None:
-        """The static member's name in a group; None for a dynamic member."""
-        return f"{group}-{socket.gethostname()}-{self.label}" if self.static else None
+    def instance_id(self, group: str, reads: Iterable[str]) -> str | None:
+        """The static member's name in a group; None for a dynamic member.
+
+        A member that comes back under its name gets its old assignment, whatever it now subscribes to; so the topics it
+        reads are part of the name, and an upgrade that adds one is another member.
+        """
+        subscription = sha256("\n".join(sorted(reads)).encode()).hexdigest()[:8]
+        return f"{group}-{socket.gethostname()}-{self.label}-{subscription}" if self.static else None
 
     def canonical_url(self, port: int = 6066) -> str:
         """What Faust's assignor knows this worker by; fixed per slot, so that a restart is the same worker."""

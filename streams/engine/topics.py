@@ -27,7 +27,8 @@ from topics.errors import ConfigurationError, TopicMissing, TopicRefused, Transp
 
 Tables = Mapping[str, tuple[str, ...]]
 
-AT_LEAST = ("max.message.bytes", "min.insync.replicas")  # an operator may ask for more than we need
+MAX_BYTES = "max.message.bytes"
+AT_LEAST = (MAX_BYTES, "min.insync.replicas")  # an operator may ask for more than we need
 TIMESTAMPS = "message.timestamp.type"
 DYNAMIC = 1  # where DescribeConfigs says that a value was set on the topic itself
 UNAVAILABLE = -1
@@ -184,6 +185,9 @@ def require(planned: Plan) -> None:
         raise TopicMissing(tuple(topic.name for topic in planned.create))
     for one in planned.differ:
         raise ConfigurationError(one.name, one.what, one.fix)
+    for low in planned.alter:
+        if MAX_BYTES in low.changes:  # records would be refused that we have accepted; anything else only ages the log
+            raise ConfigurationError(low.name, f"{MAX_BYTES} is too low", "raise it with `streams topics apply`")
 
 
 async def cluster_id(cluster: Cluster, *, via: Opener = admin) -> str:

@@ -10,13 +10,14 @@ NOT Responsible For: what happens to a record (intake, loop), committing (Faust)
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+from streams.engine.lease import since_boot
 
 YIELD_EVERY = 128
 POLL_S = 0.2  # a fetch occupies the consumer's thread: commits and seeks wait behind it, so it must not be Faust's 1 s
@@ -125,7 +126,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             reset()
 
         async def confirmed() -> bool:
-            asked = time.monotonic()
+            asked = since_boot()
             alive = bool(await beat())
             if alive:
                 app.main_loop.call_soon_threadsafe(app.lease.renewed, asked)

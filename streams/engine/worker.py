@@ -210,7 +210,8 @@ def run(plan: WorkerPlan, ready: Ready = lambda _: None) -> int:
         gc.set_threshold(100_000, 50, 50)  # measured: 10 to 20 % more records per second
         return await serve(plan, stop, ready)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumers' threads make their loops by it, too
+    with asyncio.Runner() as runner:
         code = runner.run(main())
     sys.stdout.flush()
     return code

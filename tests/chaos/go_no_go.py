@@ -45,12 +45,9 @@ class WorkerProcess:
     def start(self, **more: object) -> None:
         ready = Path(self.spec["ready"])
         ready.unlink(missing_ok=True)
-        said = Path(self.spec["state_dir"]).with_suffix(".log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.twin_worker", json.dumps({**self.spec, **more})],
-            stdout=said,
-            stderr=said,
-        )
+        command = [sys.executable, "-m", "tests.support.twin_worker", json.dumps({**self.spec, **more})]
+        with Path(self.spec["state_dir"]).with_suffix(".log").open("ab") as said:
+            self.process = subprocess.Popen(command, stdout=said, stderr=said)
         self.pids.append(self.process.pid)
 
     async def ready(self, within_s: float = 40.0) -> None:

@@ -68,21 +68,6 @@ async def test_output_too_large_for_the_broker_becomes_a_failure(broker: Broker,
 
 
 @in_loop
-async def test_outputs_that_fit_alone_are_not_refused_for_their_neighbours(
-    broker: Broker, names: Names, tmp_path: Path
-) -> None:
-    """The limit of a topic holds for a batch, so a refused batch says nothing about one of its records."""
-    fitting = [(0, b"k", b"%03d" % number + b"x" * 900) for number in range(60)]
-    async with site(broker, names, tmp_path) as here:
-        await lower_limit(here, INFERRED, 2_000)
-        await here.write(ADMITTED, fitting)
-        await here.probe("pass").start().ready()
-        came = await here.read_all((INFERRED, FAILED), len(fitting))
-
-    assert {INFERRED: len(fitting)} == came
-
-
-@in_loop
 async def test_output_too_large_is_not_met_again_after_a_restart(broker: Broker, names: Names, tmp_path: Path) -> None:
     async with site(broker, names, tmp_path) as here:
         probe = await here.probe("pass").start().ready()
@@ -90,12 +75,26 @@ async def test_output_too_large_is_not_met_again_after_a_restart(broker: Broker,
         await here.write(ADMITTED, [(0, b"big", b"x" * 20_000)])
         await here.read(FAILED, 1)
         await probe.stopped()
+        await here.prepared()
         await probe.start().ready()
         await here.write(ADMITTED, items(1, partitions=1))
         await here.values(1)
-        refusals = await here.read(FAILED)
+        came = await here.read_all((INFERRED, FAILED), 2)
 
-    assert 1 == len(refusals)
+    assert {INFERRED: 1, FAILED: 1} == came
+
+
+@in_loop
+async def test_worker_refuses_to_start_on_a_topic_with_too_low_a_limit(
+    broker: Broker, names: Names, tmp_path: Path
+) -> None:
+    async with site(broker, names, tmp_path) as here:
+        await lower_limit(here, INFERRED, 2_000)
+        probe = here.probe("pass").start()
+        code = await probe.ended()
+
+    assert 0 != code
+    assert f"{names.topic(INFERRED)} = 'max.message.bytes is too low'" in probe.output
 
 
 @in_loop
@@ -119,14 +118,36 @@ async def test_deleted_topic_stops_the_stage_and_the_process_lives(
     broker: Broker, names: Names, tmp_path: Path
 ) -> None:
     async with site(broker, names, tmp_path) as here:
-        probe = await here.probe("pass").start().ready()
+        probe = here.probe("pass")
+        probe.spec["producer_timeout_s"] = 3.0
+        await probe.start().ready()
         async with admin(here.cluster) as client:
             await client.delete_topics([here.names.topic(INFERRED)])
         await here.write(ADMITTED, items(2))
-        state = await probe.until(lambda state: not state["ready"], 50.0)
+        state = await probe.until(lambda state: not state["ready"], 20.0)
 
         assert probe.alive
     assert here.names.topic(INFERRED) in state["reasons"][0]
+
+
+@in_loop
+async def test_stage_stopped_by_a_refusal_reads_on_after_a_restart(
+    broker: Broker, names: Names, tmp_path: Path
+) -> None:
+    async with site(broker, names, tmp_path) as here:
+        probe = here.probe("pass")
+        probe.spec["producer_timeout_s"] = 3.0
+        await probe.start().ready()
+        async with admin(here.cluster) as client:
+            await client.delete_topics([here.names.topic(INFERRED)])
+        await here.write(ADMITTED, items(20))
+        await probe.until(lambda state: not state["ready"], 20.0)
+        code = await probe.stopped()
+        await here.prepared()
+        await probe.start().ready()
+        passed = await here.values(20)
+
+    assert (0, values_of(items(20))) == (code, passed)
 
 
 @in_loop

@@ -70,21 +70,6 @@ async def test_recovery_after_kill_equals_the_fold_of_the_changelog(
 
 
 @in_loop
-async def test_recovery_into_an_empty_directory_equals_the_rows_before(
-    broker: Broker, names: Names, tmp_path: Path
-) -> None:
-    async with site(broker, names, tmp_path) as here:
-        probe = await counting(here)
-        await here.write(ADMITTED, over_keys(40))
-        await here.values(40)
-        await probe.killed()
-        shutil.rmtree(here.directory / "state")
-        await probe.start().ready()
-
-        assert await coordinates(here) == await told(here)
-
-
-@in_loop
 async def test_directory_of_another_cluster_is_wiped_and_recovered(
     broker: Broker, names: Names, tmp_path: Path
 ) -> None:

@@ -10,12 +10,12 @@ import pytest
 from streams.adapters.telemetry import COUNTERS, GAUGES, HISTOGRAMS
 from tests.support.loops import in_loop
 from tests.support.running import Line, RunningWorker, eventually, request, running
-from topics.catalog import DEAD_LETTERS, RESULTS
+from topics.catalog import ADMITTED, DEAD_LETTERS, RESULTS
 
 pytestmark = pytest.mark.broker
 
 PROMPT, REPLY, SECRET = "marker-of-the-prompt", "echo: marker-of-the-prompt", "marker-of-a-secret"
-MARKS = ("marker-of", "echo: m")
+MARKS = ("marker-of", "echo: mark")
 FAILING = "error:malformed"
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -28,7 +28,7 @@ MISUSES: dict[str, bytes | None] = {
     "wrong-type": b'{"prompt": ["marker-of-the-prompt"]}',
     "wrong-content": b'{"messages": [{"role": "user", "content": {"text": "marker-of-the-prompt"}}]}',
     "wrong-role": b'{"messages": [{"role": "marker-of-the-prompt", "content": "marker-of-the-prompt"}]}',
-    "two-prompts": b'{"prompt": "marker-of-the-prompt", "messages": [{"role": "user", "content": "marker-of-the-prompt"}]}',
+    "two-prompts": b'{"prompt": "marker-of-the-prompt", "messages": [{"role": "user", "content": "marker-of-it"}]}',
     "secret-param": b'{"prompt": "hi", "params": {"api_key": "marker-of-a-secret"}}',
     "secret-header-param": b'{"prompt": "hi", "params": {"extra_headers": {"authorization": "marker-of-a-secret"}}}',
     "deep": b'{"prompt": "hi", "metadata": ' + b'{"a":' * 80 + b'"marker-of-the-prompt"' + b"}" * 80 + b"}",
@@ -39,9 +39,10 @@ MISUSES: dict[str, bytes | None] = {
 
 @pytest.fixture(scope="module")
 def worker(broker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
-    """Every second call fails; passwords of the cluster are set, and unused."""
-    settings = {"kafka.properties": json.dumps({"sasl.jaas.config": jaas(), "security.protocol": "PLAINTEXT"})}
-    asked = {"settings": settings, "faults": f"ok,{FAILING}", "delay_s": 0.2}
+    """One call at a time, every second one fails; passwords of the cluster are set, and unused."""
+    properties = json.dumps({"sasl.jaas.config": jaas(), "security.protocol": "PLAINTEXT"})
+    settings = {"kafka.properties": properties, "infer.in_flight": 1}
+    asked = {"settings": settings, "faults": f"ok,{FAILING}", "delay_s": 0.7}
     with running(Line(broker.bootstrap_servers), tmp_path_factory.mktemp("observed"), **asked) as worker:
         yield worker
 
@@ -60,8 +61,9 @@ def traffic(worker: RunningWorker) -> list[Samples]:
         line = worker.line
         ids = [f"id-{number}" for number in range(10)]
         await line.publish(*(request(id, f"{PROMPT} {id}") for id in ids), *MISUSES.values())
+        await line.publish(PROMPT.encode(), topic=ADMITTED)  # no message of ours: the stage that reads it raises
         answered = 0
-        while answered < len(ids) + len(MISUSES):
+        while answered <= len(ids) + len(MISUSES):
             samples.append(worker.metrics())
             answered = len({seen.key for seen in await line.all(RESULTS)})
         await eventually(line.waiting, {})
@@ -200,7 +202,7 @@ async def test_error_answers_hold_no_word_of_prompts_or_secrets(worker: RunningW
     answers = [seen.value.decode() for seen in await worker.line.all(RESULTS)]
     errors = [answer for answer in answers if json.loads(answer)["status"] != "completed"]
 
-    assert 5 + len(MISUSES) == len(errors)
+    assert 6 + len(MISUSES) == len(errors)
     assert [] == [answer for answer in errors for mark in MARKS if mark in answer]
 
 
@@ -220,3 +222,33 @@ async def test_answers_that_are_good_hold_the_words(worker: RunningWorker, traff
     good = [seen for seen in await worker.line.all(RESULTS) if json.loads(seen.value)["status"] == "completed"]
 
     assert 5 == len([seen for seen in good if REPLY.encode() in seen.value])
+
+
+# -- settings
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"worker.slots": 1}, "worker.slots"),
+        ({"wroker.slot": 1}, "wroker"),
+        ({"infer.in_flight": 0}, "infer.in_flight"),
+    ],
+)
+def test_worker_with_a_wrong_setting_ends_at_once_and_names_it(
+    broker: Any, tmp_path: Any, wrong: dict[str, object], told: str
+) -> None:
+    """B92"""
+    refused = RunningWorker(Line(broker.bootstrap_servers), tmp_path, settings=wrong).start()
+
+    assert 2 == refused.ended()
+    assert told in refused.said
+
+
+def test_worker_without_its_topics_names_them_and_the_command_that_makes_them(broker: Any, tmp_path: Any) -> None:
+    line = Line(broker.bootstrap_servers)
+    refused = RunningWorker(line, tmp_path).start()
+
+    assert 2 == refused.ended()
+    assert line.names.topic(DEAD_LETTERS) in refused.said
+    assert "streams topics apply" in refused.said

@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -209,17 +209,26 @@ async def test_two_bodies_under_one_id_are_both_answered(line: Line) -> None:
     assert 2 == len({answer["request_hash"] for answer in answers})
 
 
-@pytest.mark.skipif(not shutil.which("kcat"), reason="kcat is not installed here")
-@in_loop
-async def test_prompt_written_by_kcat_is_answered_to_kcat(line: Line) -> None:
-    prompts, results = line.names.topic(PROMPTS), line.names.topic(RESULTS)
-    kcat = ["kcat", "-b", line.brokers, "-q"]
-    subprocess.run([*kcat, "-t", prompts, "-P"], input=request("by-kcat") + b"\n", check=True)
-    await line.result("by-kcat")
+def with_kcat(line: Line) -> bytes:
+    kcat = ["kcat", "-b", line.brokers, "-q", "-t"]
+    value = request("by-kcat") + b"\n"
+    subprocess.run([*kcat, line.names.topic(PROMPTS), "-P"], input=value, check=True)
+    asyncio.run(line.result("by-kcat"))
+    read = [*kcat, line.names.topic(RESULTS), "-C", "-e", "-f", "%k %s\n"]
+    return subprocess.run(read, check=True, stdout=subprocess.PIPE).stdout
 
-    read = subprocess.run([*kcat, "-t", results, "-C", "-e", "-f", "%k %s\n"], check=True, stdout=subprocess.PIPE)
 
-    assert b'by-kcat {"id":"by-kcat","status":"completed"' in read.stdout
+def with_aiokafka(line: Line) -> bytes:
+    asyncio.run(line.publish(request("by-aiokafka")))
+    seen = asyncio.run(line.result("by-aiokafka"))
+    return bytes(seen.key + b" " + seen.value)
+
+
+@pytest.mark.parametrize("client", [with_aiokafka, *([with_kcat] if shutil.which("kcat") else [])])
+def test_prompt_of_any_client_is_answered_under_its_id(line: Line, client: Callable[[Line], bytes]) -> None:
+    id = client.__name__.replace("with_", "by-")
+
+    assert f'{id} {{"id":"{id}","status":"completed"'.encode() in client(line)
 
 
 # -- what is refused

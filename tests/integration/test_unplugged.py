@@ -1,5 +1,6 @@
 """Is every part of the running pipeline connected? Each is unplugged once, and what must change then does."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.broker
 
 GOOD, BAD = "answered", "refused"
 BOTH = {GOOD, BAD}
+AT_ONCE = 3
 APPS = {"infer": ("core", "park"), "bury": ("core", "infer")}  # roles that are left when an app has no stage any more
 
 # What is answered, what is buried, and before whom records wait for ever when a part is unplugged.
@@ -39,35 +41,54 @@ async def probe(line: Line) -> Seen:
     return answered, {BAD for _ in letters}, await line.waiting()
 
 
-async def outcome(broker: Any, directory: Path, without: str, expected: Seen) -> object:
-    line = Line(broker.bootstrap_servers)
-    await line.prepare()
-    worker = RunningWorker(line, directory, without=without, apps=APPS.get(without, ("core", "infer", "park"))).start()
-    try:
-        worker.ready()
-        await line.publish(request(GOOD), b"{ no request")
-        return await eventually(lambda: probe(line), expected)
-    finally:
-        worker.kill()
+def main_without(part: str) -> tuple[str, ...]:
+    return ("tests.support.unplugged_worker", part) if part else ("streams",)
+
+
+async def outcome(brokers: str, directory: Path, part: str, turn: asyncio.Semaphore) -> object:
+    """What the probe sees of a worker without that part; of a whole one where it is none."""
+    expected = UNPLUGGED.get(part, WHOLE)
+    line = Line(brokers)
+    worker = RunningWorker(line, directory, main=main_without(part), apps=APPS.get(part, ("core", "infer", "park")))
+    async with turn:
+        await line.prepare()
+        worker.start()
+        try:
+            await asyncio.to_thread(worker.ready)
+            await line.publish(request(GOOD), b"{ no request")
+            return await eventually(lambda: probe(line), expected)
+        finally:
+            worker.kill()
+
+
+@pytest.fixture(scope="module")
+def outcomes(broker: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """Part → what the probe saw without it; some workers at a time, each over topics of its own."""
+
+    async def all_of_them() -> list[object]:
+        turn, servers = asyncio.Semaphore(AT_ONCE), broker.bootstrap_servers
+        home = tmp_path_factory.mktemp("unplugged")
+        return await asyncio.gather(*(outcome(servers, home / (part or "whole"), part, turn) for part in parts))
+
+    parts = [*UNPLUGGED, ""]
+    return dict(zip(parts, asyncio.run(all_of_them()), strict=True))
 
 
 @pytest.mark.parametrize("part", UNPLUGGED)
-@in_loop
-async def test_pipeline_without_one_part_leaves_its_records_waiting(broker: Any, tmp_path: Path, part: str) -> None:
+def test_pipeline_without_one_part_leaves_its_records_waiting(outcomes: dict[str, object], part: str) -> None:
     """Records wait before the missing part, nothing that lies behind it happens, and nothing is lost."""
-    assert UNPLUGGED[part] == await outcome(broker, tmp_path, part, UNPLUGGED[part])
+    assert UNPLUGGED[part] == outcomes[part]
 
 
-@in_loop
-async def test_complete_pipeline_passes_the_same_probe(broker: Any, tmp_path: Path) -> None:
-    assert WHOLE == await outcome(broker, tmp_path, "", WHOLE)
+def test_complete_pipeline_passes_the_same_probe(outcomes: dict[str, object]) -> None:
+    assert WHOLE == outcomes[""]
 
 
 @in_loop
 async def test_part_plugged_in_again_finishes_what_waited(broker: Any, tmp_path: Path) -> None:
     line, part, dynamic = Line(broker.bootstrap_servers), "assemble", {"worker.static_membership": "false"}
     await line.prepare()
-    short = RunningWorker(line, tmp_path, without=part, settings=dynamic).start()
+    short = RunningWorker(line, tmp_path, main=main_without(part), settings=dynamic).start()
     short.ready()
     await line.publish(request(GOOD), b"{ no request")
     assert UNPLUGGED[part] == await eventually(lambda: probe(line), UNPLUGGED[part])

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from streams.engine import app as engine_app
 from streams.engine.app import Tuning
 from streams.engine.cluster import Cluster
 from streams.engine.topics import Shape
@@ -149,8 +150,16 @@ def _plant(worker: Worker) -> None:
     worker.apps[0].consumer._thread._consumer._fetcher.fetched_records = broken
 
 
+def hurry(producer_timeout_s: float) -> None:
+    """The client's own patience with a topic is 30 s; tests have less."""
+    measured = engine_app.faust_settings
+    engine_app.faust_settings = lambda plan: {**measured(plan), "producer_request_timeout": producer_timeout_s}
+
+
 def main() -> int:
     asked = json.loads(sys.argv[1])
+    if "producer_timeout_s" in asked:
+        hurry(asked["producer_timeout_s"])
     logging.basicConfig(level=logging.WARNING)
     plan = WorkerPlan(
         Cluster(asked["brokers"]),

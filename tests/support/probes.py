@@ -97,7 +97,9 @@ class Probe:
 
     @property
     def fatal(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(report_path(Path(self.spec["state_dir"]), self.slot).read_text())
+        report = report_path(Path(self.spec["state_dir"]), self.slot)
+        assert report.exists(), self.output[-3000:]
+        told: dict[str, Any] = json.loads(report.read_text())
         return told
 
 

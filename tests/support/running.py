@@ -60,12 +60,14 @@ class Line:
         tables = pipeline.tables(pipeline.stages(Settings()))
         await topics.apply(cluster, await topics.plan(cluster, self.names, shape, tables))
 
-    async def publish(self, *values: bytes | None, key: bytes | None = None, headers: Headers = ()) -> list[Seen]:
-        """Writes to `prompts`; returns each record's acknowledged place, in order."""
+    async def publish(
+        self, *values: bytes | None, key: bytes | None = None, headers: Headers = (), topic: str = PROMPTS
+    ) -> list[Seen]:
+        """Writes records; returns each one's acknowledged place, in order."""
         producer = AIOKafkaProducer(bootstrap_servers=self.brokers, acks="all", max_request_size=2_000_000)
         async with producer:
-            topic = self.names.topic(PROMPTS)
-            waiting = [await producer.send(topic, value, key=key, headers=list(headers)) for value in values]
+            physical, own = self.names.topic(topic), list(headers)
+            waiting = [await producer.send(physical, value, key=key, headers=own) for value in values]
             return [await report for report in waiting]
 
     async def read(self, topic: str, until: Callable[[list[Seen]], object], within_s: float = WITHIN_S) -> list[Seen]:
@@ -126,7 +128,7 @@ class Line:
 
 
 class RunningWorker:
-    """A `streams worker` process over a line. ``echo`` are the provider's knobs, ``settings`` dotted names of others."""
+    """A `streams worker` process over a line; ``echo`` are the provider's knobs, ``settings`` others by dotted name."""
 
     def __init__(
         self,
@@ -135,10 +137,10 @@ class RunningWorker:
         *,
         settings: Mapping[str, object] | None = None,
         apps: Sequence[str] = ("core", "infer", "park"),
-        without: str = "",
+        main: Sequence[str] = ("streams",),
         **echo: object,
     ) -> None:
-        self.line, self.directory, self.apps, self.without = line, directory, apps, without
+        self.line, self.directory, self.apps, self.main = line, directory, apps, main
         directory.mkdir(parents=True, exist_ok=True)
         self.log = directory / "worker.log"
         self.calls = Calls(directory / "calls.log")
@@ -166,9 +168,8 @@ class RunningWorker:
         return self
 
     def _command(self) -> list[str]:
-        module = ["tests.support.unplugged_worker", self.without] if self.without else ["streams"]
         asked = ["-b", self.line.brokers, "--apps", ",".join(self.apps), "--state-dir", str(self.directory / "state")]
-        return [sys.executable, "-m", *module, "worker", *asked]
+        return [sys.executable, "-m", *self.main, "worker", *asked]
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STREAMS_", "KAFKA_"))}
@@ -204,8 +205,9 @@ class RunningWorker:
         return self.process.wait(within_s)
 
     def kill(self) -> None:
-        self.signal(signal.SIGKILL)
-        self.ended()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
     def stop(self) -> int:
         """Asks it to stop; its exit code."""

@@ -1,4 +1,4 @@
-"""A worker of the real pipeline whose stage list lacks one: ``python -m tests.support.unplugged_worker STAGE worker …``.
+"""A worker of the real pipeline that lacks a stage: ``python -m tests.support.unplugged_worker STAGE worker …``.
 
 Everything else is as the composition root wires it.
 """

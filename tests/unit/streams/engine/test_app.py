@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,7 +106,15 @@ def test_settings_name_a_static_member_only_with_its_lock(tmp_path: Path, static
     plan = plan_of(tmp_path, static=static)
     instance = faust_settings(plan)["consumer_group_instance_id"]
 
-    assert (plan.place.instance_id("prompts.core") if static else None) == instance
+    assert (plan.place.instance_id("prompts.core", plan.reads) if static else None) == instance
+
+
+def test_settings_name_another_member_when_the_app_reads_another_topic(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    grown = replace(plan, stages=(*plan.stages, stage("more", reads=("deduped",))))
+    names = {faust_settings(one)["consumer_group_instance_id"] for one in (plan, grown)}
+
+    assert 2 == len(names)
 
 
 @pytest.mark.parametrize("static", [True, False])
@@ -356,6 +365,16 @@ async def test_stop_of_an_app_that_never_started_ends(tmp_path: Path) -> None:
         await app.on_stop()
 
         assert not app.stopping
+
+
+@in_loop
+async def test_stop_of_an_app_lets_nothing_be_sent_again(tmp_path: Path) -> None:
+    with stage_app(tmp_path, grace_s=0.0) as app:
+        app.main_loop = asyncio.get_running_loop()
+        assert app.consumer is not None
+        await app.on_stop()
+
+        assert app.delivery._stopped
 
 
 # -- looked at from outside

@@ -161,11 +161,22 @@ async def test_changelog_write_refused_tells_no_place() -> None:
 
 
 @pytest.mark.parametrize("refusal", TOO_LARGE)
-@pytest.mark.parametrize("changelog", [False, True])
 @in_virtual_time
-async def test_delivery_found_too_large_settles_with_topic_and_size(refusal: type[Exception], changelog: bool) -> None:
+async def test_row_found_too_large_by_its_changelog_stops_the_stage(refusal: type[Exception]) -> None:
     bench = Bench()
-    await bench.send(b"12345", changelog=changelog)
+    await bench.send(b"12345", changelog=True)
+    bench.producer.sent[0].refuse(refusal())
+    await turns()
+    [(_, error)] = bench.settled
+
+    assert isinstance(error, TopicRefused)
+
+
+@pytest.mark.parametrize("refusal", TOO_LARGE)
+@in_virtual_time
+async def test_delivery_found_too_large_settles_with_topic_and_size(refusal: type[Exception]) -> None:
+    bench = Bench()
+    await bench.send(b"12345")
     bench.producer.sent[0].refuse(refusal())
     await turns()
     [(_, error)] = bench.settled

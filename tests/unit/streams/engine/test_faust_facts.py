@@ -692,7 +692,7 @@ async def test_kafka_consumer_is_made_with_our_settings(tmp_path: Path, monkeypa
     monkeypatch.setattr(driver.aiokafka, "AIOKafkaConsumer", lambda **options: made.update(options))
     with stage_app(tmp_path, session_s=6.0) as app:
         app.consumer._thread._create_consumer(loop=asyncio.get_running_loop())
-        instance = app.plan.place.instance_id(app.plan.group)
+        instance = app.plan.place.instance_id(app.plan.group, app.plan.reads)
 
     assert {
         "group_id": "prompts.core",

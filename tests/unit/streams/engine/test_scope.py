@@ -20,7 +20,7 @@ from streams.engine.tables import NoRows
 from tests.support.aio import in_virtual_time, turns
 from tests.support.builders import NOW_MS, record
 from tests.support.fake_kafka import HeldProducer
-from topics.errors import OrchestratorError, RecordTooLarge, TopicRefused, WorkerError
+from topics.errors import OrchestratorError, TopicRefused, WorkerError
 
 SESSION_S = 10.0
 KEY = b"k"
@@ -173,7 +173,7 @@ async def test_settled_again_sends_only_what_was_written_since() -> None:
 
 @pytest.mark.parametrize(
     ("refusal", "ours"),
-    [(kafka.MessageSizeTooLargeError(), RecordTooLarge), (kafka.TopicAuthorizationFailedError(), TopicRefused)],
+    [(kafka.MessageSizeTooLargeError(), TopicRefused), (kafka.TopicAuthorizationFailedError(), TopicRefused)],
 )
 @in_virtual_time
 async def test_settled_write_refused_raises_the_refusal(refusal: Exception, ours: type[OrchestratorError]) -> None:
@@ -193,7 +193,7 @@ async def test_settled_with_one_of_two_writes_refused_waits_for_both() -> None:
     waits = not settling.done()
     await bench.acknowledge(1)
 
-    assert (True, RecordTooLarge) == (waits, type(settling.exception()))
+    assert (True, TopicRefused) == (waits, type(settling.exception()))
 
 
 @in_virtual_time
@@ -214,7 +214,7 @@ async def test_settled_with_a_write_refused_never_says_acknowledged() -> None:
     await bench.refuse(0, kafka.MessageSizeTooLargeError())
     await asyncio.wait([settling])
 
-    assert (["row-written", "row-sent"], RecordTooLarge) == (bench.points, type(settling.exception()))
+    assert (["row-written", "row-sent"], TopicRefused) == (bench.points, type(settling.exception()))
 
 
 # -- races of settled
@@ -273,7 +273,7 @@ async def test_settled_with_every_write_refused_complains_nowhere_else() -> None
     del settling
     gc.collect()
 
-    assert (RecordTooLarge, []) == (raised, complaints)
+    assert (TopicRefused, []) == (raised, complaints)
 
 
 @in_virtual_time

@@ -151,11 +151,17 @@ def test_lock_is_not_inherited_by_children_of_the_holder(tmp_path: Path) -> None
 def test_instance_id_of_a_static_place_names_group_host_and_slot(tmp_path: Path) -> None:
     place = slots.Place("slot-2", tmp_path, static=True, lock=None)
 
-    assert f"prompts.core-{socket.gethostname()}-slot-2" == place.instance_id("prompts.core")
+    assert place.instance_id("prompts.core", ["a"]).startswith(f"prompts.core-{socket.gethostname()}-slot-2-")
+
+
+def test_instance_id_of_another_subscription_is_another(tmp_path: Path) -> None:
+    place = slots.Place("slot-2", tmp_path, static=True, lock=None)
+
+    assert place.instance_id("g", ["a", "b"]) == place.instance_id("g", ["b", "a"]) != place.instance_id("g", ["a"])
 
 
 def test_instance_id_of_a_dynamic_place_is_none(tmp_path: Path) -> None:
-    assert slots.Place("dynamic-7", tmp_path, static=False, lock=None).instance_id("prompts.core") is None
+    assert slots.Place("dynamic-7", tmp_path, static=False, lock=None).instance_id("prompts.core", ["a"]) is None
 
 
 @pytest.mark.parametrize("static", [True, False])
@@ -173,7 +179,7 @@ def test_names_of_a_slot_are_equal_after_a_restart(tmp_path: Path) -> None:
     names = []
     for _ in range(2):
         place = slots.take(tmp_path, 0)
-        names.append((place.instance_id("g"), place.canonical_url(), place.dir))
+        names.append((place.instance_id("g", ["a"]), place.canonical_url(), place.dir))
         place.release()
 
     assert names[0] == names[1]

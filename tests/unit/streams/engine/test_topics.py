@@ -290,6 +290,7 @@ async def test_cluster_id_is_the_clusters() -> None:
         (plan_of(create=(new("a"), new("b"))), TopicMissing, "a, b"),
         (plan_of(create=(new("a"),), differ=(Differ("b", "odd", "fix"),)), TopicMissing, "a"),
         (plan_of(differ=(Differ("b", "odd", "mend it so"),)), ConfigurationError, "mend it so"),
+        (plan_of(alter=(Alter("c", {"max.message.bytes": "9"}, {}),)), ConfigurationError, "raise it with"),
     ],
 )
 def test_require_of_unusable_cluster_raises(plan: Plan, error: type[Exception], word: str) -> None:

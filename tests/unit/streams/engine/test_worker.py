@@ -2,8 +2,12 @@
 
 import asyncio
 import logging
+import os
+import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +23,7 @@ from streams.engine.worker import STOP_SLACK_S, Worker, WorkerPlan, assert_compi
 from tests.support.builders import NOW_MS
 from tests.support.fake_faust import NAMES, PHYSICAL, Told, event, stage, stage_app
 from tests.support.loops import in_loop, until
-from topics.errors import ConfigurationError, TopicRefused, TransportError
+from topics.errors import ConfigurationError, TopicMissing, TopicRefused, TransportError
 
 
 class Now:
@@ -317,3 +321,141 @@ async def test_made_app_is_given_what_the_worker_was_given(tmp_path: Path, field
     place.release()
 
     assert getattr(plan, field) is getattr(app.plan, field)
+
+
+# -- serving, with a cluster that has everything
+class Started(FakeApp):
+    """An app that starts, or fails to."""
+
+    def __init__(self, name: str, error: Exception | None = None) -> None:
+        super().__init__(name)
+        self.error = error
+
+    async def start(self) -> None:
+        self.done.append("start")
+        if self.error is not None:
+            raise self.error
+
+
+class Served:
+    """What ``serve`` did around its apps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *apps: Started, missing: bool = False) -> None:
+        self.apps = {app.name: app for app in apps}
+        self.places: list[slots.Place] = []
+        self.besides: list[str] = []
+        self.missing = missing
+        monkeypatch.setattr(worker.topics, "plan", self.plan)
+        monkeypatch.setattr(worker.topics, "cluster_id", self.cluster_id)
+        monkeypatch.setattr(worker, "_made", self.made)
+
+    async def plan(self, *_: Any) -> topics.Plan:
+        lacking = (topics.New("prompts.admitted", 8, 1, {}),) if self.missing else ()
+        return topics.Plan(lacking, (), (), ())
+
+    async def cluster_id(self, _: Cluster) -> str:
+        return "cluster-a"
+
+    def made(self, _: WorkerPlan, name: str, place: slots.Place, *__: Any) -> Started:
+        self.places.append(place)
+        return self.apps[name]
+
+    @asynccontextmanager
+    async def beside(self, running: Worker) -> AsyncIterator[None]:
+        self.besides.append(f"in, {len(running.apps)} apps")
+        yield
+        self.besides.append(f"out, {[app.name for app in running.apps]}")
+
+    def plan_in(self, directory: Path) -> WorkerPlan:
+        return replace(plan_of(directory, apps=tuple(self.apps)), beside=self.beside)
+
+
+def free_again(directory: Path) -> bool:
+    """Whether the slot can be taken as the static member."""
+    place = slots.take(directory, 0)
+    place.release()
+    return place.static
+
+
+@in_loop
+async def test_serve_starts_apps_in_order_and_stops_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, core, infer = asyncio.Event(), Started("core"), Started("infer")
+    served = Served(monkeypatch, core, infer)
+    code = await worker.serve(served.plan_in(tmp_path), stop, lambda _: stop.set())
+
+    assert 0 == code
+    assert [["start", "look", "persist", "delivery", "stop"]] * 2 == [core.done, infer.done]
+
+
+@in_loop
+async def test_serve_gives_all_apps_one_place_and_frees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = asyncio.Event()
+    served = Served(monkeypatch, Started("core"), Started("infer"))
+    await worker.serve(served.plan_in(tmp_path), stop, lambda _: stop.set())
+
+    assert (1, True) == (len({place.label for place in served.places}), free_again(tmp_path))
+
+
+@in_loop
+async def test_serve_is_surrounded_by_what_runs_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = asyncio.Event()
+    served = Served(monkeypatch, Started("core"))
+    await worker.serve(served.plan_in(tmp_path), stop, lambda _: stop.set())
+
+    assert ["in, 0 apps", "out, ['core']"] == served.besides
+
+
+@in_loop
+async def test_serve_app_that_fails_to_start_stops_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = Started("core")
+    served = Served(monkeypatch, core, Started("infer", error=ConnectionError("away")))
+    with pytest.raises(ConnectionError):
+        await worker.serve(served.plan_in(tmp_path), asyncio.Event(), lambda _: None)
+
+    assert (["start", "stop"], True) == (core.done, free_again(tmp_path))
+
+
+@in_loop
+async def test_serve_app_that_fails_to_stop_gives_code_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, core = asyncio.Event(), Started("core")
+    core._stops = fails
+    served = Served(monkeypatch, core)
+
+    assert 1 == await worker.serve(served.plan_in(tmp_path), stop, lambda _: stop.set())
+
+
+@in_loop
+async def test_serve_removes_the_report_of_the_last_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, report = asyncio.Event(), report_path(tmp_path, 0)
+    report.write_text("{}")
+    served = Served(monkeypatch, Started("core"))
+    await worker.serve(served.plan_in(tmp_path), stop, lambda _: stop.set())
+
+    assert not report.exists()
+
+
+@in_loop
+async def test_serve_without_its_topics_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = Started("core")
+    served = Served(monkeypatch, core, missing=True)
+    with pytest.raises(TopicMissing, match="streams topics apply"):
+        await worker.serve(served.plan_in(tmp_path / "state"), asyncio.Event(), lambda _: None)
+
+    assert ([], False) == (core.done, (tmp_path / "state").exists())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run_ends_on_either_signal_with_the_code_of_the_apps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    async def serve(plan: WorkerPlan, stop: asyncio.Event, ready: Any) -> int:
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(stop.wait(), 10)
+        return 7
+
+    tuned: list[Any] = []
+    quiet = SimpleNamespace(collect=lambda: 0, freeze=lambda: None, set_threshold=lambda *sizes: tuned.append(sizes))
+    monkeypatch.setattr(worker, "serve", serve)
+    monkeypatch.setattr(worker, "gc", quiet)
+
+    assert (7, 1) == (worker.run(plan_of(tmp_path)), len(tuned))
