@@ -5,6 +5,7 @@ A plain handler runs inline; an ``async def`` handler gets a task and may await,
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -105,16 +106,19 @@ def dressed(record: Record, stage: str, output: Output) -> Output:
     A carried header that the handler has set itself is left as the handler set it; one above 4 KiB is left out.
     """
     headers = output.headers
-    if record.headers:
-        own = {name for name, _ in headers}
-        headers += tuple(
-            pair
-            for pair in record.headers
-            if pair[0] in CARRIED and pair[0] not in own and len(pair[1]) <= CARRIED_BYTES
-        )
+    for pair in record.headers:
+        name, value = pair
+        if name in CARRIED and len(value) <= CARRIED_BYTES and all(name != own for own, _ in output.headers):
+            headers += (pair,)
     evidence = (
-        ("prompts.stage", stage.encode()),
-        ("prompts.decision", output.decision.encode()),
-        ("prompts.cause", record.at.encode()),
+        ("prompts.stage", _word(stage)),
+        ("prompts.decision", _word(output.decision)),
+        ("prompts.cause", b"%b/%d/%d" % (_word(record.topic), record.partition, record.offset)),
     )
     return Output(output.topic, output.key, output.value, output.decision, output.partition, headers + evidence)
+
+
+@lru_cache(maxsize=256)
+def _word(text: str) -> bytes:
+    """The bytes of one of the few words that every record carries."""
+    return text.encode()

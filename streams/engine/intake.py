@@ -34,6 +34,7 @@ class TopicIntake:
         self.app, self.loop, self.topic, self.physical = app, loop, topic, physical
         self.acks = Acks(None)
         self.queue: Any = None
+        self._flow: Any = app.flow_control
         self.held: HeldBytes | None = None
         self._pressure: dict[Any, tuple[Any, Any]] = {}
         self._room = asyncio.Event()
@@ -58,7 +59,7 @@ class TopicIntake:
         queue = self.queue = stream.channel.queue
         consumer = self.acks.consumer = self.app.consumer
         self.held = HeldBytes(consumer.on_buffer_full, consumer.on_buffer_drop)
-        taken = 0
+        self._flow, has_table, taken = self.app.flow_control, self.loop.stage.table is not None, 0
         while True:
             try:
                 event = queue.get_nowait() if queue._queue else await queue.get()
@@ -66,7 +67,8 @@ class TopicIntake:
                 return
             self.held.taken(len(event.message.value or b""))
             if not self.stale(event.message):
-                stream._set_current_event(event)
+                if has_table:
+                    stream._set_current_event(event)  # by it the table finds its partition
                 await self._take(event)
             taken += 1
             if not taken % YIELD_EVERY:
@@ -79,17 +81,13 @@ class TopicIntake:
             app.stopping
             or app.rebalancing
             or message.generation_id != app.consumer_generation_id
-            or not app.flow_control.is_active()
+            or not self._flow.is_active()
         )
 
     async def _take(self, event: Any) -> None:
         message = event.message
         verdict = self.acks.judge(message)
-        if isinstance(verdict, continuity.Hole):
-            verdict = self.acks.judge(message, await self._log_start(message))
-        if self.stale(message):
-            return
-        if not isinstance(verdict, continuity.InOrder) and not self._passes(verdict, message):
+        if not isinstance(verdict, continuity.InOrder) and not await self._may_skip(message):
             return
         ticket = self._opened(event)
         while not self._has_room(message.partition) and not ticket.dead:
@@ -103,6 +101,12 @@ class TopicIntake:
         message.tracked = True
         self.acks.consumer._unacked_messages.add(message)
         return self.acks.open(message, len(message.value or b"") + len(message.key or b""))
+
+    async def _may_skip(self, message: Any) -> bool:
+        verdict = self.acks.judge(message, await self._log_start(message))
+        if self.stale(message):
+            return False  # a rebalance began meanwhile
+        return isinstance(verdict, continuity.InOrder) or self._passes(verdict, message)
 
     async def _log_start(self, message: Any) -> int | None:
         starts = await self.acks.consumer.earliest_offsets(message.tp)

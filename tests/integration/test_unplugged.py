@@ -84,9 +84,11 @@ def test_complete_pipeline_passes_the_same_probe(outcomes: dict[str, object]) ->
     assert WHOLE == outcomes[""]
 
 
+@pytest.mark.parametrize("static", ["true", "false"])
 @in_loop
-async def test_part_plugged_in_again_finishes_what_waited(broker: Any, tmp_path: Path) -> None:
-    line, part, dynamic = Line(broker.bootstrap_servers), "assemble", {"worker.static_membership": "false"}
+async def test_part_plugged_in_again_finishes_what_waited(broker: Any, tmp_path: Path, static: str) -> None:
+    """A static member that subscribes to more than before is another member, else it would get its old assignment."""
+    line, part, dynamic = Line(broker.bootstrap_servers), "assemble", {"worker.static_membership": static}
     await line.prepare()
     short = RunningWorker(line, tmp_path, main=main_without(part), settings=dynamic).start()
     short.ready()

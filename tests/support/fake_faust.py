@@ -183,7 +183,9 @@ def passes_on(record: Record, scope: Scope) -> list[Output]:
 class Bench:
     """One stage with its loop and its intake, on fakes; ``now`` is the lease's clock."""
 
-    def __init__(self, handle: Any = passes_on, *, slots: int = 0, auto: bool = True, **tuning: Any) -> None:
+    def __init__(
+        self, handle: Any = passes_on, *, slots: int = 0, auto: bool = True, table: str | None = None, **tuning: Any
+    ) -> None:
         self.consumer = FakeConsumer()
         self.app = FakeApp(self.consumer, Tuning(**tuning))
         self.delivery, self.rows, self.calls = FakeDelivery(auto=auto), FakeRows(), Calls()
@@ -191,7 +193,7 @@ class Bench:
         self.points: list[str] = []
         self.now = 0.0
         self.lease = Lease(10.0, lambda: self.now)
-        self.stage = Stage("probe", "core", (ADMITTED,), (INFERRED,), handle, slots=slots)
+        self.stage = Stage("probe", "core", (ADMITTED,), (INFERRED,), handle, slots=slots, table=table)
         delivery: Any = self.delivery
         observer: Any = SimpleNamespace(observe=self.seen.append)
         self.loop = Loop(self.stage, NAMES, delivery, self.lease, self.scope, observer, self.points.append)

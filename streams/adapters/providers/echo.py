@@ -78,7 +78,8 @@ class EchoProvider:
 
     async def complete(self, call: Call) -> Reply:
         """One reply; raises ``WorkerError`` where the script says so."""
-        fault, nonce = self._turn(), self._fresh()
+        policy, fault = self._policy, self._turn()
+        nonce = self._fresh() if policy.nonce or policy.log_path is not None else ""
         self._note("start", call, nonce)
         try:
             text = self._text(call, nonce)

@@ -57,7 +57,7 @@ def test_worker_knows_all_stages_in_flow_order(monkeypatch) -> None:
     ],
 )
 def test_setting_reaches_the_plan_unchanged(monkeypatch, flag, value, read, wanted) -> None:
-    """B94: changing a key changes what the worker is made of."""
+    """A key that is changed changes what the worker is made of."""
     plan = planned(monkeypatch, of(**{flag: value}), ("core",))
 
     assert wanted == read(plan)

@@ -185,7 +185,7 @@ def test_violation_tells_path_value_reason_and_source() -> None:
 def test_refusal_carries_first_violation_as_field_and_value() -> None:
     error = refused({"topics.partitions": 0})
 
-    assert ("topics.partitions", "0", "configuration") == (error.field, error.value, error.kind)
+    assert ("topics.partitions", "0", "settings_refused") == (error.field, error.value, error.kind)
 
 
 @pytest.mark.parametrize("value", [3, "x", [1]])

@@ -495,7 +495,7 @@ async def test_store_without_a_current_event_refuses_to_write(tmp_path: Path) ->
     with table_at(tmp_path) as table:
         _current_event.set(None)
         with pytest.raises(AssertionError):
-            table[b"k"] = b"v"
+            table.data._set(b"k", b"v")
 
 
 @in_loop

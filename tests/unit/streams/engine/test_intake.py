@@ -56,7 +56,7 @@ async def test_read_record_becomes_current_before_it_is_handled() -> None:
         current.append(list(bench.stream.current))
         return []
 
-    bench = committed(Bench(handle), 5)
+    bench = committed(Bench(handle, table="rows"), 5)
     await read(bench, 5, 6)
 
     assert [[5], [5, 6]] == current

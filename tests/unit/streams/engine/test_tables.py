@@ -215,6 +215,10 @@ class DictTable(dict[bytes, bytes]):
         self.outbox.append((key, value))
         super().__setitem__(key, value)
 
+    def __delitem__(self, key: bytes) -> None:
+        self.outbox.append((key, None))
+        super().__delitem__(key)
+
 
 @given(STEPS)
 def test_fold_of_the_parcels_equals_the_rows(steps: list[tuple[bytes, bytes | None]]) -> None:
