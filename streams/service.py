@@ -16,7 +16,7 @@ from streams.engine.topics import Shape
 from streams.engine.worker import Worker, WorkerPlan, run
 from streams.settings import Settings
 from topics.catalog import Names
-from topics.errors import TopicMissing, TransportError
+from topics.errors import OrchestratorError
 
 LAG_EVERY_S = 5.0
 
@@ -85,6 +85,6 @@ async def _lag(settings: Settings, running: Worker, behind: dict[tuple[str, ...]
             reads = {app.plan.group: tuple(app.intakes) for app in running.apps}
             try:
                 seen = await reader.read(reads)
-            except (TransportError, TopicMissing):
+            except OrchestratorError:
                 continue
             behind |= {(lag.group, lag.topic, str(lag.partition)): lag.records for lag in seen}

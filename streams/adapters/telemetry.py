@@ -13,12 +13,13 @@ from streams.ports import Observation, Observer
 from topics.errors import ConfigurationError
 
 PREFIX = "prompt_streams_"
+REPEATED = frozenset({"rebalanced", "cancelled"})  # there, `topic` is the app and `outputs` the number of its calls
 BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 COUNTERS = {
     "records": ("records handled", ("stage", "action")),
     "outputs": ("records written", ("stage",)),
     "failures": ("records whose handling failed", ("stage", "kind")),
-    "calls_cancelled": ("running calls cancelled because their partition moved", ("stage",)),
+    "calls_cancelled": ("running calls cancelled because their partition moved or the worker stopped", ("stage",)),
 }
 HISTOGRAMS = {
     "work_seconds": ("seconds a handler worked on a record", ("stage",)),
@@ -68,7 +69,10 @@ class Metrics(Collector):
             ProcessCollector(namespace="prompt_streams", registry=self.registry)
 
     def observe(self, seen: Observation) -> None:
-        """Counts one handled record."""
+        """Counts one handled record, or what the engine tells of the calls that somebody will make again."""
+        if seen.action in REPEATED:
+            self.count_cancelled(seen.topic, seen.outputs)
+            return
         stage = seen.stage
         self._records[stage, seen.action] += 1
         self._work[stage].add(seen.work_s)
@@ -77,8 +81,6 @@ class Metrics(Collector):
             self._outputs[stage,] += seen.outputs
         if seen.kind is not None:
             self._failures[stage, seen.kind] += 1
-        if seen.action == "rebalanced":
-            self.count_cancelled(seen.topic, seen.outputs)  # the app's name and its calls that another worker repeats
 
     def count_cancelled(self, stage: str, calls: int = 1) -> None:
         """Running calls that were cancelled because their partition did not come back."""

@@ -221,7 +221,9 @@ class StageApp(faust.App):
             self.begin_drain()
             if self._drain is not None:
                 await self._drain
-            await self.calls.stop()
+            cancelled = await self.calls.stop()
+            if cancelled:
+                self._tell("cancelled", 0.0, outputs=cancelled)
             self.persist()
             self.delivery.stop()
         await super().on_stop()

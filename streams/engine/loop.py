@@ -23,7 +23,7 @@ from streams.engine.lease import Lease
 from streams.engine.scope import Failpoint, RecordScope
 from streams.ports import Observation, Observer
 from streams.stage import Output, Record, Stage, dressed
-from topics.catalog import CATALOG, Names
+from topics.catalog import CATALOG, FAILED, Names
 from topics.errors import OrchestratorError, RecordTooLarge, TopicRefused, TransportError
 
 RETRY_PAUSE_S = 1.0  # a handler that could not reach the broker waits and tries again, without limit
@@ -137,6 +137,8 @@ class Loop:
             size, limit = len(output.value or b"") + len(output.key or b""), CATALOG[output.topic].max_bytes
             if size > limit:
                 raise RecordTooLarge(output.topic, size, limit)
+            if output.topic == FAILED:
+                work.kind = output.decision  # the stage itself gave the request up
         return ready
 
     def _refusal(self, work: Work, error: BaseException) -> Output:
