@@ -5,8 +5,8 @@
 One worker, the broker and the load share the machine's cores; both chains run in the same call, one after the other.
 Distinct prompts of 1 kB, echo without delay, metrics and logs on. CPU is user + system of the worker process alone.
 
-Where a prompt's CPU goes (py-spy, blocking, 150 samples a second over 9 s at full load; shares of the worker's CPU; one
-prompt is seven hops, 9.3 records written and 7.2 read):
+Where a prompt's CPU goes (py-spy, blocking, 150 samples a second over 9 s at full load; rough, as such samples favour
+system calls; one prompt is seven hops, 9.3 records written and 7.2 read; the last share is what is left over):
 
     27 %  the six inline stages: read, decide, encode (42 of it in admit, 27 in deliver; microseconds, measured alone)
     12 %  infer: two tasks, the call, the row settled before the answer
@@ -15,9 +15,9 @@ prompt is seven hops, 9.3 records written and 7.2 read):
      6 %  the consumers' threads                   18 %  taking, checking, observing, the event loop itself
 
 What was done about the top three: rows are read in one look instead of Faust's three and an index; later messages are
-made without validating again; records go from the consumer into the queues without a task. Tried without effect:
-linger 5 ms, lz4, 300 and 600 records a poll, smaller batches (16 KiB: a third slower), no garbage collection, another
-switch interval, Python 3.13.
+made without validating again; records go from the consumer into the queues without a task. Tried without effect, in
+one or two runs of 9 to 15 s each on a noisy machine, where less than 10 % would not have shown: linger 5 ms, lz4, 300
+and 600 records a poll, smaller batches (16 KiB: a third slower), no garbage collection, another switch interval, 3.13.
 """
 
 import argparse
