@@ -3,10 +3,10 @@
 A plain handler runs inline; an ``async def`` handler gets a task and may await, and ``slots`` bounds how many run.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -17,8 +17,15 @@ CARRIED_BYTES = 4096  # of one such header: a key may weigh as much as a whole r
 Headers = tuple[tuple[str, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+def headers_of(raw: Iterable[tuple[str, bytes | None]] | None) -> Headers:
+    """A record's headers as Kafka's clients give them; a value that is null there is empty here."""
+    headers = tuple(raw or ())
+    if any(value is None for _, value in headers):
+        return tuple((name, value or b"") for name, value in headers)
+    return headers  # type: ignore[return-value]  # no value is None, as was just seen
+
+
+class Record(NamedTuple):
     """One consumed record; ``topic`` is the catalog's name, not Kafka's, ``timestamp_ms`` the broker's append time."""
 
     topic: str
@@ -39,8 +46,7 @@ class Record:
         return next((value for key, value in self.headers if key == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """One record to write. ``decision`` is the word for why; ``partition`` None lets the key choose."""
 
     topic: str
@@ -60,12 +66,24 @@ class Table(Protocol):
 
     def delete(self, key: bytes) -> None: ...
 
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every row of the partition, in the order of the keys; slow: for what is built once per assignment."""
+        ...
+
 
 class Scope(Protocol):
     """What a handler is given with each record."""
 
     @property
     def table(self) -> Table: ...
+
+    def derived(self, build: Callable[[Table], T]) -> T:
+        """What ``build`` made of the partition's rows when the partition came here; forgotten when it leaves.
+
+        One value per table and partition, shared by all stages of the table: an index over rows, never a state of
+        its own. It is made by the first who asks; keeping it in step with the rows is the stages' part.
+        """
+        ...
 
     @property
     def now_ms(self) -> int:
@@ -82,12 +100,14 @@ class Scope(Protocol):
 
 
 Outputs = Iterable[Output]
-Handler = Callable[[Record, Scope], Outputs] | Callable[[Record, Scope], Awaitable[Outputs]]
+Handler = Callable[[Record, Scope], Outputs | Awaitable[Outputs]]
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of the flow, as data: the graph, the topics and the diagram are derived from it."""
+    """One step of the flow, as data: the graph, the topics and the diagram are derived from it.
+
+    With ``slots``, the handler may return what is to be awaited, or the outputs at once where nothing is."""
 
     name: str
     app: str
@@ -97,19 +117,21 @@ class Stage:
     table: str | None = None
     slots: int = 0
     reads_clock: bool = False
-    from_start: bool = True
 
 
 def dressed(record: Record, stage: str, output: Output) -> Output:
     """The output with its evidence: what the record carried on, the stage, its decision, and the record as its cause.
 
-    A carried header that the handler has set itself is left as the handler set it; one above 4 KiB is left out.
+    A carried header that the handler has set itself is left as the handler set it, or out where it set it empty; one
+    above 4 KiB is left out, and of several with one name only the first travels.
     """
     headers = output.headers
     for pair in record.headers:
         name, value = pair
-        if name in CARRIED and len(value) <= CARRIED_BYTES and all(name != own for own, _ in output.headers):
+        if name in CARRIED and len(value) <= CARRIED_BYTES and all(name != own for own, _ in headers):
             headers += (pair,)
+    if output.headers:
+        headers = tuple(pair for pair in headers if pair[1] or pair[0] not in CARRIED)
     evidence = (
         ("prompts.stage", _word(stage)),
         ("prompts.decision", _word(output.decision)),

@@ -11,8 +11,6 @@ NOT Responsible For: what stages do, processes and signals (worker).
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import faust
@@ -22,66 +20,23 @@ from streams.decisions import membership
 from streams.decisions.stall import StallPolicy
 from streams.engine.buffers import queue_size
 from streams.engine.calls import Calls
-from streams.engine.cluster import Cluster
 from streams.engine.delivery import Delivery
-from streams.engine.exit import End, Fatal
+from streams.engine.exit import Fatal
 from streams.engine.intake import TopicIntake
 from streams.engine.lease import Lease, since_boot
 from streams.engine.loop import Loop
-from streams.engine.scope import Failpoint, RecordScope
-from streams.engine.slots import Place
+from streams.engine.plan import AppPlan
+from streams.engine.scope import RecordScope
 from streams.engine.tables import DurableTable, NoRows, PromptTableManager, Rows, rocksdb_options
+from streams.engine.ticks import Ticks
 from streams.engine.transport import Transport
-from streams.ports import Clock, Observation, Observer
+from streams.ports import Observation
 from streams.stage import Record, Stage
-from topics.catalog import INTERNAL_BYTES, Names
+from topics.catalog import INTERNAL_BYTES, TICKS
 
 FETCH_BYTES = 64 * 1024  # measured: with 1 MiB a late stage waits 4 s behind a backlog at the first one
 POLL_RECORDS = {"core": 100, "infer": 50, "bury": 50}
 AWAY_S = {"infer": 15 * 60.0}  # an answer in memory was paid for, yet not for ever; the others wait without limit
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """Knobs of the engine; durations in seconds. ``direct`` hands records to the stages without Faust's own loop."""
-
-    session_s: float = 10.0
-    heartbeat_s: float = 1.0
-    grace_s: float = 5.0
-    partitions: int = 8
-    skip_lost_offsets: bool = False
-    direct: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class AppPlan:
-    """All that one app is made of."""
-
-    name: str
-    stages: tuple[Stage, ...]
-    cluster: Cluster
-    names: Names
-    place: Place
-    clock: Clock
-    observer: Observer
-    end: End
-    tuning: Tuning = field(default_factory=Tuning)
-    failpoint: Failpoint = lambda _: None
-
-    @property
-    def group(self) -> str:
-        """The consumer group."""
-        return self.names.group(self.name)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The topics its stages read, by their names in the catalog."""
-        return tuple(topic for stage in self.stages for topic in stage.reads)
-
-    @property
-    def datadir(self) -> Path:
-        """Where this app's stores lie; its alone."""
-        return self.place.dir / self.name
 
 
 def faust_settings(plan: AppPlan) -> dict[str, Any]:
@@ -156,11 +111,14 @@ class StageApp(faust.App):
         self.member = membership.Membership()
         self.main_loop: Any = None
         self._drain: asyncio.Task[int] | None = None
+        self._ticking: asyncio.Task[None] | None = None
         self._evictions_seen = 0
         super().__init__(plan.group, **faust_settings(plan))
         self.lease = Lease(plan.tuning.session_s)
         policy = StallPolicy(away_s=AWAY_S.get(plan.name))
-        self.delivery = Delivery(plan.name, lambda: self.producer._producer, plan.end, policy, self.broker_answers)
+        self.delivery = Delivery(
+            plan.name, self._sender, plan.end, policy, self.broker_answers, direct=plan.tuning.direct
+        )
         self._rows = {name: self._table(name) for name in sorted({stage.table or "" for stage in plan.stages} - {""})}
         for stage in plan.stages:
             self._add(stage)
@@ -169,6 +127,10 @@ class StageApp(faust.App):
     def name(self) -> str:
         """The app's short name."""
         return self.plan.name
+
+    def _sender(self) -> Any:
+        """aiokafka's producer, inside Faust's."""
+        return self.producer._producer
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)
@@ -212,12 +174,24 @@ class StageApp(faust.App):
         self.main_loop = asyncio.get_running_loop()
         self.sensors.add(Hook())
         self.producer.buffer.max_messages = 10_000
+        if TICKS in self.plan.reads:
+            ticks = Ticks(self.plan.names.topic(TICKS), self.delivery, self._in_charge_of)
+            self._ticking = asyncio.get_running_loop().create_task(ticks.run())
         await super().on_start()
+
+    def _in_charge_of(self) -> set[int]:
+        """The partitions whose time this worker moves on; none while that may be another's."""
+        if self.stopping or self.rebalancing or not self.rebalances or not self.lease.valid():
+            return set()
+        topic = self.plan.names.topic(TICKS)
+        return {tp.partition for tp in self.consumer.assignment() if tp.topic == topic}
 
     async def on_stop(self) -> None:
         """Drain first, then let Faust commit and leave."""
         if self._consumer is not None and self.main_loop is not None:
             self.stopping = True
+            if self._ticking is not None:
+                self._ticking.cancel()
             self.begin_drain()
             if self._drain is not None:
                 await self._drain
@@ -246,6 +220,8 @@ class StageApp(faust.App):
     def rebalanced(self, seconds: float) -> None:
         """A rebalance is over: what moved away is another's."""
         self.rebalances += 1
+        for table in self._rows.values():
+            table.derived.clear()  # rows may have been recovered from the changelog meanwhile
         mine = {tp.partition for tp in self.consumer.assignment() if tp.topic in self.intakes}
         moved = self.calls.keep(mine)
         self._tell("rebalanced", seconds, outputs=moved)

@@ -19,6 +19,7 @@ from aiokafka import errors as kafka
 
 from streams.decisions import stall
 from streams.engine.exit import End, Fatal
+from streams.engine.outbox import Outbox
 from topics.errors import OrchestratorError, RecordTooLarge, TopicRefused
 
 RESEND_PAUSE_S = 0.2
@@ -46,7 +47,7 @@ class Producer(Protocol):
 class Parcel:
     """One record under way. ``settled`` is called once: with None when acknowledged, else with the refusal."""
 
-    __slots__ = ("headers", "key", "landed", "partition", "settled", "topic", "value")
+    __slots__ = ("headers", "key", "landed", "partition", "seat", "settled", "topic", "value")
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class Parcel:
         landed: Callable[[int, int], None] | None = None,
     ) -> None:
         self.topic, self.key, self.value, self.settled = topic, key, value, settled
-        self.partition, self.headers, self.landed = partition, headers, landed
+        self.partition, self.headers, self.landed, self.seat = partition, headers, landed, 0
 
 
 class Delivery:
@@ -73,21 +74,37 @@ class Delivery:
         end: End,
         policy: stall.StallPolicy,
         answers: Callable[[], Awaitable[bool]] | None = None,
+        *,
+        direct: bool = False,
     ) -> None:
         self._app, self._producer, self._end, self._policy = app, producer, end, policy
         self._answers = answers or _always
+        self._clock: Callable[[], float] | None = None
         self._stopped = False
         self._pending: dict[Parcel, float] = {}
         self._resending: set[asyncio.Task[None]] = set()
         self._answering_since: float | None = None
         self._changelog = asyncio.Lock()
+        self._outbox = Outbox(producer, self._landed) if direct else None
+
+    def _now(self) -> float:
+        if self._clock is None:
+            self._clock = asyncio.get_running_loop().time  # once: finding the running loop costs more than its time
+        return self._clock()
 
     def __len__(self) -> int:
         return len(self._pending)
 
+    def post(self, parcel: Parcel) -> bool:
+        """Hand one record over here and now; False where that needs waiting, and ``send`` must be used."""
+        if self._outbox is None or not self._outbox.put(parcel):
+            return False
+        self._pending[parcel] = self._now()
+        return True
+
     async def send(self, parcel: Parcel) -> None:
         """Hand one record over; returns when it is in the producer's buffer, not when it is acknowledged."""
-        self._pending.setdefault(parcel, asyncio.get_running_loop().time())  # sent again, it keeps its age
+        self._pending.setdefault(parcel, self._now())  # sent again, it keeps its age
         try:
             while not await self._handed(parcel):
                 continue
@@ -114,8 +131,14 @@ class Delivery:
 
     async def send_in_order(self, parcels: list[Parcel]) -> None:
         """Hand changelog writes over in the order of their table writes, whatever else is being sent."""
+        at_once = not self._changelog.locked()
+        posted = 0
+        while at_once and posted < len(parcels) and self.post(parcels[posted]):
+            posted += 1
+        if posted == len(parcels):
+            return
         async with self._changelog:
-            for parcel in parcels:
+            for parcel in parcels[posted:]:
                 await self.send(parcel)
 
     def _reported(self, parcel: Parcel, report: "asyncio.Future[Any]") -> None:
@@ -123,13 +146,16 @@ class Delivery:
             self._pending.pop(parcel, None)  # the producer was closed: never acknowledged, read again later
             return
         error = report.exception()
+        metadata = None if error is not None else report.result()
+        self._landed(parcel, error, getattr(metadata, "partition", -1), getattr(metadata, "offset", -1))
+
+    def _landed(self, parcel: Any, error: BaseException | None, partition: int, offset: int) -> None:
         if error is not None:
             self._failed(parcel, error)
             return
         self._pending.pop(parcel, None)
         if parcel.landed is not None:
-            metadata = report.result()
-            parcel.landed(metadata.partition, metadata.offset)
+            parcel.landed(partition, offset)
         parcel.settled(None)
 
     def _failed(self, parcel: Parcel, error: BaseException) -> None:
@@ -167,14 +193,14 @@ class Delivery:
         """Seconds since the oldest delivery under way was sent; 0 when there is none."""
         if not self._pending:
             return 0.0
-        return asyncio.get_running_loop().time() - min(self._pending.values())
+        return self._now() - min(self._pending.values())
 
     async def look(self, answers: Callable[[], Awaitable[bool]]) -> None:
         """One look of the watch: asks the broker only when something hangs; ends the process when the rule says so."""
         if self.oldest_s() < PROBE_AFTER_S:
             self._answering_since = None
             return
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         if not await answers():
             self._answering_since = None
         elif self._answering_since is None:

@@ -17,7 +17,8 @@ from streams.decisions.ack_order import Ticket
 from streams.engine.acks import Acks
 from streams.engine.buffers import HELD_BYTES, HeldBytes
 from streams.engine.exit import Fatal, Reason
-from streams.stage import Record
+from streams.stage import Record, headers_of
+from topics.catalog import EXPENDABLE
 
 if TYPE_CHECKING:
     from streams.engine.app import StageApp
@@ -114,7 +115,8 @@ class TopicIntake:
 
     def _passes(self, verdict: continuity.Hole | continuity.LaterStart, message: Any) -> bool:
         where = f"{self.topic}/{message.partition}: expected {verdict.expected}, got {verdict.got}"
-        if isinstance(verdict, continuity.LaterStart) and self.app.plan.tuning.skip_lost_offsets:
+        may_skip = self.topic in EXPENDABLE or self.app.plan.tuning.skip_lost_offsets
+        if isinstance(verdict, continuity.LaterStart) and may_skip:
             self.app.observe_lost(self.topic, message.partition, verdict.expected, verdict.got)
             return True
         reason: Reason = "hole_in_offsets" if isinstance(verdict, continuity.Hole) else "log_starts_later"
@@ -148,5 +150,5 @@ class TopicIntake:
             round(message.timestamp * 1000),
             message.key,
             message.value,
-            tuple(message.headers or ()),
+            headers_of(message.headers),
         )

@@ -12,7 +12,7 @@ NOT Responsible For: taking records (intake), what a failure becomes (streams/de
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from streams.decisions import failures
@@ -35,6 +35,7 @@ class Work:
     """One record in work: what is still on its way, and what was refused."""
 
     __slots__ = (
+        "awaited",
         "error",
         "event",
         "intake",
@@ -55,13 +56,14 @@ class Work:
         self.intake, self.event, self.ticket, self.record, self.scope = intake, event, ticket, record, scope
         self.left, self.outputs, self.late = 1, 0, False
         self.kind: str | None = None
+        self.awaited: Awaitable[Any] | None = None
         self.error: OrchestratorError | None = None
         self.started = time.monotonic()
         self.wait_s = max(0.0, time.time() - record.timestamp_ms / 1000)
 
 
 class Loop:
-    """Handles the records of one stage."""
+    """Handles the records of one stage; one with slots may answer at once, or return what to await."""
 
     def __init__(
         self,
@@ -74,7 +76,7 @@ class Loop:
         failpoint: Failpoint,
     ) -> None:
         self.stage, self._delivery, self._lease, self._scope_of = stage, delivery, lease, scope_of
-        self._observer, self._failpoint = observer, failpoint
+        self._observer, self._failpoint, self._names = observer, failpoint, names
         self._physical = {topic: names.topic(topic) for topic in CATALOG}
         self._intakes: list[TopicIntake] = []
         self.tasks: dict[asyncio.Task[None], Work] = {}
@@ -95,16 +97,22 @@ class Loop:
         record = intake.record(event.message)
         work = Work(intake, event, ticket, record, self._scope_of(record))
         self.in_work += 1
-        if not self.stage.slots:
-            await self._send(work, self._handled(work))
+        outputs = self._handled(work)
+        if outputs is not None:
+            await self._send(work, outputs)
             return
         task = asyncio.get_running_loop().create_task(self._in_task(work))
         self.tasks[task] = work
         task.add_done_callback(self._task_ended)
 
-    def _handled(self, work: Work) -> list[Output]:
+    def _handled(self, work: Work) -> list[Output] | None:
+        """The outputs, or None where the handler must be awaited: then what to await is in the work."""
         try:
-            return self._checked(work, self.stage.handle(work.record, work.scope))
+            result = self.stage.handle(work.record, work.scope)
+            if self.stage.slots and isinstance(result, Awaitable):
+                work.awaited = result
+                return None
+            return self._checked(work, result)
         except (Exception, asyncio.CancelledError) as error:  # a plain function cannot be cancelled from outside
             return [self._refusal(work, error)]
 
@@ -112,7 +120,9 @@ class Loop:
         outputs: list[Output] | None = None
         while outputs is None:
             try:
-                outputs = self._checked(work, await self.stage.handle(work.record, work.scope))  # type: ignore[misc]  # stages with slots await
+                result = work.awaited or self.stage.handle(work.record, work.scope)
+                work.awaited = None
+                outputs = self._checked(work, await result if isinstance(result, Awaitable) else result)
             except asyncio.CancelledError as error:
                 if work.ticket.dead or asyncio.current_task().cancelling():  # type: ignore[union-attr]  # we are in a task
                     raise
@@ -129,6 +139,8 @@ class Loop:
     def _task_ended(self, task: "asyncio.Task[None]") -> None:
         work = self.tasks.pop(task)
         if task.cancelled():
+            if isinstance(work.awaited, Coroutine):
+                work.awaited.close()  # cancelled before its first step
             self._release(work)
 
     def _checked(self, work: Work, outputs: Any) -> list[Output]:
@@ -142,7 +154,8 @@ class Loop:
         return ready
 
     def _refusal(self, work: Work, error: BaseException) -> Output:
-        refusal = failures.refusal(work.record, self.stage.name, error, now_ms=work.scope.now_ms)
+        stage, now_ms = self.stage, work.scope.now_ms
+        refusal = failures.refusal(work.record, stage.name, error, now_ms=now_ms, names=self._names, app=stage.app)
         work.kind = failures.failure_of(error).kind
         output = Output(refusal.topic, refusal.key, refusal.value, "failed", refusal.partition, refusal.headers)
         return dressed(work.record, self.stage.name, output)
@@ -162,7 +175,9 @@ class Loop:
             await self._delivery.send_in_order(writes)
             self._failpoint("row-sent")
         for output in outputs:
-            await self._delivery.send(self._parcel(output, settled))
+            parcel = self._parcel(output, settled)
+            if not self._delivery.post(parcel):
+                await self._delivery.send(parcel)
         self._failpoint("outputs-sent")
         settled(None)
 

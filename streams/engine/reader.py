@@ -22,7 +22,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from streams.decisions.offsets import AtEnd, AtOffset, AtTime, BeforeEnd, FromStart, Position, resolve
 from streams.engine.cluster import Cluster
 from streams.engine.connect import Opener, answering, consumer, partitions_of
-from streams.stage import Record
+from streams.stage import Record, headers_of
 from topics.catalog import Names
 from topics.errors import TransportError
 
@@ -33,7 +33,7 @@ WAIT_MS = 50  # a fetch that waits at the broker delays the stop of the consumer
 def as_record(message: Any, topic: str) -> Record:
     """A record of Kafka's client, under the catalog's name."""
     where = (topic, message.partition, message.offset, message.timestamp)
-    return Record(*where, message.key, message.value, tuple(message.headers))
+    return Record(*where, message.key, message.value, headers_of(message.headers))
 
 
 def partition_of(key: bytes, partitions: tuple[int, ...]) -> int:

@@ -8,7 +8,6 @@ NOT Responsible For: the record's outputs and acknowledgement (loop).
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, TypeVar
 
 from streams.engine.calls import Calls
@@ -48,6 +47,10 @@ class RecordScope:
         """The rows of the record's partition."""
         return self.rows
 
+    def derived(self, build: Callable[[Table], T]) -> T:
+        """What was made of the partition's rows since it came here."""
+        return self.rows.derived(build)
+
     @property
     def now_ms(self) -> int:
         """The record's append time, or the clock for a stage that reads it."""
@@ -58,17 +61,16 @@ class RecordScope:
         parcels = self.rows.taken(_unasked)
         if not parcels:
             return
-        loop = asyncio.get_running_loop()
-        done: list[asyncio.Future[OrchestratorError | None]] = [loop.create_future() for _ in parcels]
-        for parcel, future in zip(parcels, done, strict=True):
-            parcel.settled = partial(_resolved, future)
+        done = Countdown(len(parcels), asyncio.get_running_loop().create_future())
+        for parcel in parcels:
+            parcel.settled = done
         self._failpoint("row-written")
         await self._lease.held(lambda: False)  # a record that is given up meanwhile is cancelled here
         await self._delivery.send_in_order(parcels)
         self._failpoint("row-sent")
-        for refused in await asyncio.gather(*done):
-            if isinstance(refused, OrchestratorError):
-                raise refused
+        refused = await done.future
+        if isinstance(refused, OrchestratorError):
+            raise refused
         self._failpoint("row-acknowledged")
 
     async def shared(self, key: bytes, call: Callable[[], Awaitable[T]]) -> T:
@@ -92,6 +94,18 @@ def _unasked(error: OrchestratorError | None) -> None:
     """Replaced before a parcel is sent."""
 
 
-def _resolved(future: "asyncio.Future[OrchestratorError | None]", error: OrchestratorError | None) -> None:
-    if not future.done():
-        future.set_result(error)  # not its exception: the others are waited for too, and none may go unheard
+class Countdown:
+    """Resolves ``future`` once as many deliveries were told, with the first refusal among them, if there was one."""
+
+    __slots__ = ("_left", "_refused", "future")
+
+    def __init__(self, left: int, future: "asyncio.Future[OrchestratorError | None]") -> None:
+        self._left, self.future = left, future
+        self._refused: OrchestratorError | None = None
+
+    def __call__(self, error: OrchestratorError | None) -> None:
+        """One delivery was told."""
+        self._left -= 1
+        self._refused = self._refused or error
+        if not self._left and not self.future.done():
+            self.future.set_result(self._refused)

@@ -12,10 +12,10 @@ NOT Responsible For: what rows mean (stages), when a record is done (loop).
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import faust
 from faust.streams import current_event
@@ -23,8 +23,11 @@ from faust.tables.manager import TableManager
 from faust.types import TP
 
 from streams.engine.delivery import Parcel, Settled
+from streams.stage import Table
 from topics.catalog import INTERNAL_BYTES
 from topics.errors import RecordTooLarge
+
+T = TypeVar("T")
 
 ABANDONED_S = 12 * 3600.0  # below Kafka's 24 h for tombstones: an older copy could keep rows that were deleted since
 MARKER = "cluster.id"
@@ -58,6 +61,7 @@ class DurableTable(faust.Table):
         super().__init__(*args, **kwargs)
         self.outbox: list[tuple[bytes, bytes | None]] = []
         self.persisted = PersistedOffsets()
+        self.derived: dict[int, Any] = {}
 
     def __getitem__(self, key: Any) -> Any:
         """The row of the current event's partition, straight from its store: keys and values are bytes as they are."""
@@ -80,6 +84,11 @@ class DurableTable(faust.Table):
         """Remove the row from the current event's partition."""
         self.on_key_del(key)
         self._store_here().delete(key)
+
+    def rows_of(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Every row of a partition in the order of the keys, without the offset that Faust keeps among them."""
+        rows = self.data._db_for_partition(partition).items()
+        return ((key, value) for key, value in rows if key != self.data.offset_key)
 
     def _store_here(self) -> Any:
         return self.data._db_for_partition(current_event().message.partition)
@@ -142,6 +151,17 @@ class Rows:
         del self._table[key]
         self._noted()
 
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every row of the partition."""
+        return self._table.rows_of(self._partition)
+
+    def derived(self, build: Callable[[Table], T]) -> T:
+        """What was made of the partition's rows since it came here."""
+        known: T | None = self._table.derived.get(self._partition)
+        if known is None:
+            known = self._table.derived[self._partition] = build(self)
+        return known
+
     def _noted(self) -> None:
         self.parcels.extend(self._table.outbox)
         self._table.outbox.clear()
@@ -169,6 +189,14 @@ class NoRows:
 
     def delete(self, key: bytes) -> None:
         """Nothing to remove."""
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """No rows."""
+        return iter(())
+
+    def derived(self, build: Callable[[Table], T]) -> T:
+        """Made anew each time: there is no partition that it could belong to."""
+        return build(self)
 
     def taken(self, settled: Settled) -> list[Parcel]:
         """Nothing."""

@@ -39,13 +39,37 @@ class Consumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.seek_again: dict[TP, int] = {}
         self.log_starts: dict[TP, int] = {}
+        self.done_to: dict[TP, int] = {}
         super().__init__(*args, **kwargs)
+        self._unacked_messages: set[Any] = set()  # Faust's is weak; ours are let go by `ack` and `forget`
 
     def _new_consumer_thread(self) -> "ConsumerThread":
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's stall warnings count stream events, which the direct hand-over bypasses; the watch is ours."""
+
+    # -- acknowledgements come in offset order, so one number a partition says it all
+    def ack(self, message: Any) -> bool:
+        """All of the partition up to this record is done."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        self.done_to[message.tp] = message.offset + 1
+        waiting = self._waiting_for_ack
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+        return True
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> list[TP]:
+        return [tp for tp in self.done_to if topics is None or tp in topics or tp.topic in topics]
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self.done_to.pop(tp, None)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """What the last generation did not commit is its next owner's to do again."""
+        self.done_to.clear()
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
         """Seek to what is committed; where nothing is, learn where the log starts, as that record must come first."""

@@ -11,7 +11,7 @@ from faust.types import TP, ConsumerMessage
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from streams.engine import slots
-from streams.engine.app import AppPlan, StageApp, Tuning
+from streams.engine.app import StageApp
 from streams.engine.calls import Calls
 from streams.engine.cluster import Cluster
 from streams.engine.delivery import Parcel, Settled
@@ -19,6 +19,7 @@ from streams.engine.exit import Fatal
 from streams.engine.intake import TopicIntake
 from streams.engine.lease import Lease
 from streams.engine.loop import Loop
+from streams.engine.plan import AppPlan, Tuning
 from streams.engine.scope import RecordScope
 from streams.ports import Observation
 from streams.stage import Output, Record, Scope, Stage
@@ -130,6 +131,9 @@ class FakeDelivery:
         self.auto = auto
         self.parcels: list[Parcel] = []
         self.in_order: list[list[Parcel]] = []
+
+    def post(self, parcel: Parcel) -> bool:
+        return False  # all goes by `send`
 
     async def send(self, parcel: Parcel) -> None:
         self.parcels.append(parcel)

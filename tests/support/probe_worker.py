@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from streams.engine import app as engine_app
-from streams.engine.app import Tuning
 from streams.engine.cluster import Cluster
+from streams.engine.plan import Tuning
 from streams.engine.topics import Shape
 from streams.engine.worker import Worker, WorkerPlan, run
 from streams.ports import Observation

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from streams.decisions import redelivery
-from streams.engine.app import Tuning
 from streams.engine.cluster import Cluster
+from streams.engine.plan import Tuning
 from streams.engine.topics import Shape
 from streams.engine.worker import WorkerPlan, run
 from streams.ports import Observation

@@ -2,7 +2,7 @@ import timeit
 
 import pytest
 
-from streams.stage import Output, Record, dressed
+from streams.stage import Output, Record, dressed, headers_of
 from tests.support.builders import record
 from topics.catalog import DEDUPED
 
@@ -82,3 +82,22 @@ def test_coordinates_of_a_record_are_as_people_write_them() -> None:
 @pytest.mark.parametrize(("name", "value"), [("a", b"1"), ("b", b"2"), ("c", None)])
 def test_header_of_a_record_is_the_first_of_its_name(name: str, value: bytes | None) -> None:
     assert value == record(headers=(("a", b"1"), ("b", b"2"), ("a", b"3"))).header(name)
+
+
+@pytest.mark.parametrize(
+    ("raw", "wanted"),
+    [
+        (None, ()),
+        ([], ()),
+        ([("a", b"1"), ("a", b"2")], (("a", b"1"), ("a", b"2"))),
+        ([("traceparent", None), ("b", b"1")], (("traceparent", b""), ("b", b"1"))),
+    ],
+)
+def test_headers_as_clients_give_them_have_no_null_values(raw, wanted) -> None:
+    assert wanted == headers_of(raw)
+
+
+def test_header_that_the_handler_set_empty_is_not_carried_on() -> None:
+    own = output(("prompts.original-key", b""))
+
+    assert (TRACE, *EVIDENCE) == dressed(record(headers=(TRACE, ("prompts.original-key", b"k"))), "dedup", own).headers

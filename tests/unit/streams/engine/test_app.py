@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +15,12 @@ from faust.streams import _current_event
 from faust.types import TP
 
 from streams.decisions.membership import Membership
-from streams.engine.app import FETCH_BYTES, POLL_RECORDS, AppPlan, Hook, StageApp, Tuning, faust_settings
+from streams.engine.app import FETCH_BYTES, POLL_RECORDS, Hook, StageApp, faust_settings
 from streams.engine.buffers import queue_size
 from streams.engine.cluster import Cluster
 from streams.engine.exit import Fatal
+from streams.engine.lease import Lease
+from streams.engine.plan import AppPlan, Tuning
 from streams.engine.slots import Place
 from streams.engine.tables import DurableTable, NoRows, Rows
 from streams.ports import Observation
@@ -25,7 +28,7 @@ from streams.stage import Output, Record, Scope
 from tests.support.builders import NOW_MS, record
 from tests.support.fake_faust import NAMES, PHYSICAL, Told, event, settle, stage, stage_app, told
 from tests.support.loops import in_loop
-from topics.catalog import INTERNAL_BYTES, LANES, Names
+from topics.catalog import ADMITTED, INTERNAL_BYTES, LANES, TICKS, Names
 from topics.errors import TopicRefused
 
 
@@ -278,6 +281,80 @@ async def test_rebalanced_app_cancels_calls_that_moved_and_tells(tmp_path: Path)
 
     assert {b"1"} == running
     assert [Observation("engine", "rebalanced", "core", -1, -1, work_s=0.5, outputs=1)] == seen
+
+
+@in_loop
+async def test_rebalanced_app_forgets_what_was_made_of_the_rows(tmp_path: Path) -> None:
+    with stage_app(tmp_path, stage(table="rows")) as app:
+        app.consumer.assignment = set
+        table = app._rows["rows"]
+        table.derived[0] = "an index over rows of another time"
+        app.rebalanced(0.5)
+
+        assert {} == table.derived
+
+
+# -- ticks
+TICKING = NAMES.topic(TICKS)
+
+
+@contextmanager
+def in_charge(directory: Path, reads: tuple[str, ...] = (ADMITTED, TICKS)) -> Iterator[StageApp]:
+    """An app that reads ticks, assigned to partitions of them and of others."""
+    with stage_app(directory, stage(reads=reads)) as app:
+        app.consumer.assignment = lambda: {TP(TICKING, 1), TP(TICKING, 6), TP(PHYSICAL, 2), TP("a-changelog", 3)}
+        app.rebalances = 1
+        yield app
+
+
+@in_loop
+async def test_in_charge_of_time_is_who_reads_the_partition_of_ticks(tmp_path: Path) -> None:
+    with in_charge(tmp_path) as app:
+        assert {1, 6} == app._in_charge_of()
+
+
+@pytest.mark.parametrize(("field", "value"), [("stopping", True), ("rebalancing", True), ("rebalances", 0)])
+@in_loop
+async def test_in_charge_of_time_is_nobody_while_partitions_may_be_anothers(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    with in_charge(tmp_path) as app:
+        setattr(app, field, value)
+
+        assert set() == app._in_charge_of()
+
+
+@in_loop
+async def test_in_charge_of_time_is_nobody_under_a_lease_that_is_over(tmp_path: Path) -> None:
+    with in_charge(tmp_path) as app:
+        app.lease = Lease(10.0, iter([0.0, 9.1]).__next__)
+
+        assert set() == app._in_charge_of()
+
+
+@pytest.mark.parametrize(("reads", "ticking"), [((ADMITTED, TICKS), True), ((ADMITTED,), False)])
+@in_loop
+async def test_started_app_lets_time_pass_where_a_stage_reads_ticks(
+    tmp_path: Path, reads: tuple[str, ...], ticking: bool
+) -> None:
+    with in_charge(tmp_path, reads) as app:
+        await app.on_start()
+        task = app._ticking
+        if task is not None:
+            task.cancel()
+
+    assert ticking == (task is not None)
+
+
+@in_loop
+async def test_stop_of_an_app_ends_its_ticks_first(tmp_path: Path) -> None:
+    with in_charge(tmp_path) as app:
+        app.main_loop = asyncio.get_running_loop()
+        app._ticking = asyncio.get_running_loop().create_task(asyncio.Event().wait())  # type: ignore[arg-type]  # any task
+        await app.on_stop()
+        await settle()
+
+        assert app._ticking.cancelled()
 
 
 @in_loop

@@ -15,9 +15,9 @@ from streams.engine.exit import Fatal
 from streams.engine.intake import SPAN
 from streams.stage import Output, Record, Scope
 from tests.support.builders import NOW_MS
-from tests.support.fake_faust import GENERATION, PHYSICAL, Bench, FakeStream, event, message, settle
+from tests.support.fake_faust import GENERATION, NAMES, PHYSICAL, Bench, FakeStream, event, message, settle
 from tests.support.loops import in_loop, until
-from topics.catalog import ADMITTED
+from topics.catalog import ADMITTED, CATALOG, TICKS
 from topics.errors import TopicRefused
 
 HERE = TP(PHYSICAL, 0)
@@ -239,6 +239,41 @@ async def test_read_later_log_start_goes_on_by_setting_and_tells_what_is_lost() 
     await read(bench, 9, 10)
 
     assert ([(ADMITTED, 0, 5, 9)], [9, 10]) == (bench.app.lost, bench.consumer.acked)
+
+
+@in_loop
+async def test_read_later_start_of_an_expendable_log_is_passed_and_told() -> None:
+    """Ticks are kept for a day: what is gone of them said only that time passed."""
+    bench = Bench()
+    intake, there = bench.feed(TICKS), TP(NAMES.topic(TICKS), 0)
+    bench.consumer._committed_offset[there], bench.consumer.starts[there] = 5, 9
+    taken = [event(offset, topic=NAMES.topic(TICKS)) for offset in (9, 10)]
+    for each in taken:
+        await intake._take(each)
+    await settle()
+
+    assert ([(TICKS, 0, 5, 9)], [9, 10], []) == (bench.app.lost, bench.consumer.acked, bench.app.ended)
+
+
+@pytest.mark.parametrize("topic", [name for name in CATALOG if name != TICKS])
+@in_loop
+async def test_read_later_start_of_a_log_with_requests_is_never_passed(topic: str) -> None:
+    bench = Bench()
+    intake, there = bench.feed(topic), TP(NAMES.topic(topic), 0)
+    bench.consumer._committed_offset[there], bench.consumer.starts[there] = 5, 9
+    await intake._take(event(9, topic=NAMES.topic(topic)))
+
+    assert (["log_starts_later"], []) == ([fatal.reason for fatal in bench.app.ended], bench.app.lost)
+
+
+@in_loop
+async def test_read_hole_inside_an_expendable_log_ends_the_process() -> None:
+    bench = Bench()
+    intake, there = bench.feed(TICKS), TP(NAMES.topic(TICKS), 0)
+    bench.consumer._committed_offset[there], bench.consumer.starts[there] = 5, 0
+    await intake._take(event(9, topic=NAMES.topic(TICKS)))
+
+    assert ["hole_in_offsets"] == [fatal.reason for fatal in bench.app.ended]
 
 
 @in_loop

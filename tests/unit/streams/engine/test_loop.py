@@ -277,6 +277,19 @@ async def test_handle_refusal_bears_its_decision_and_cause() -> None:
 
 
 @in_loop
+async def test_handle_failure_that_cannot_be_handled_is_a_dead_letter_with_kafka_names() -> None:
+    bench = Bench(raises(ValueError()), auto=False)
+    bench.intake = bench.feed(FAILED)
+    await handled(bench)
+    evidence = dict(bench.delivery.parcels[0].headers or [])
+
+    assert (NAMES.topic(FAILED), NAMES.group("core").encode()) == (
+        evidence["prompts.error.original-topic"].decode(),
+        evidence["prompts.error.group"],
+    )
+
+
+@in_loop
 async def test_handle_refusal_is_timed_by_the_record() -> None:
     bench = Bench(raises(ValueError()), auto=False)
     await handled(bench)
@@ -720,3 +733,44 @@ async def test_done_record_wakes_every_intake_of_the_stage() -> None:
     await bench.handle()
 
     assert other._room.is_set()
+
+
+# -- a stage with slots that need not wait
+@in_loop
+async def test_handle_outputs_at_once_of_a_stage_with_slots_need_no_task() -> None:
+    bench = Bench(outputs(b"v"), slots=2)
+    await bench.handle()
+    tasks = len(bench.loop.tasks)
+    await settle(60)
+
+    assert (0, [NAMES.topic(INFERRED)], [0]) == (tasks, bench.delivery.topics, bench.consumer.acked)
+
+
+@in_loop
+async def test_handle_error_at_once_of_a_stage_with_slots_is_refused() -> None:
+    bench = Bench(raises(KeyError("x")), slots=2)
+    await handled(bench)
+
+    assert ([NAMES.topic(FAILED)], [0]) == (bench.delivery.topics, bench.consumer.acked)
+
+
+@in_loop
+async def test_handle_awaitable_of_a_plain_handler_gets_a_task() -> None:
+    later = awaited(outputs(b"v"))
+    bench = Bench(lambda record, scope: later(record, scope), slots=2)
+    await bench.handle()
+    tasks = len(bench.loop.tasks)
+    await settle(60)
+
+    assert (1, [0]) == (tasks, bench.consumer.acked)
+
+
+@in_loop
+async def test_task_cancelled_before_its_first_step_leaves_nothing_behind() -> None:
+    bench = Bench(awaited(outputs(b"v")), slots=2)
+    await bench.handle()
+    for task in bench.loop.tasks:
+        task.cancel()
+    await settle(60)
+
+    assert ([], {}, 0) == (bench.consumer.acked, bench.loop.tasks, bench.loop.in_work)

@@ -35,6 +35,9 @@ class Writes:
     def put(self, key: bytes, value: bytes) -> None:
         self.noted.append((key, value))
 
+    def derived(self, build: Callable[[Any], Any]) -> Any:
+        return ("made of", build(self.noted))
+
     def taken(self, settled: Settled) -> list[Parcel]:
         noted, self.noted = self.noted, []
         return [Parcel("log", key, value, settled, partition=3, landed=lambda *_: None) for key, value in noted]
@@ -114,6 +117,14 @@ async def test_table_of_a_scope_is_the_rows_of_its_record() -> None:
     rows: Any = bench.rows
 
     assert rows is bench.scope().table
+
+
+@in_virtual_time
+async def test_derived_of_a_scope_is_that_of_its_rows() -> None:
+    bench = Bench()
+    bench.rows.put(KEY, b"v")
+
+    assert ("made of", 1) == bench.scope().derived(len)  # type: ignore[arg-type,comparison-overlap]  # any builder
 
 
 @in_virtual_time

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from streams.engine import tables
 from streams.engine.tables import ABANDONED_S, MARKER, NoRows, PersistedOffsets, Rows, prepare, rocksdb_options
+from streams.stage import Table
 from tests.support.fake_faust import NAMES, event, stage, stage_app
 from tests.support.loops import in_loop
 from topics.catalog import INTERNAL_BYTES
@@ -200,6 +201,105 @@ async def test_rows_of_two_records_keep_their_writes_apart(tmp_path: Path) -> No
     assert ([(b"a", b"1")], [(b"b", b"2")]) == got
 
 
+# -- every row, and what is made of them
+@in_loop
+async def test_items_of_a_partition_come_in_the_order_of_their_keys(tmp_path: Path) -> None:
+    with table_at(tmp_path) as table, current():
+        rows = rows_of(table)
+        for key in (b"b", b"\xff", b"a", b"ab"):
+            rows.put(key, b"of " + key)
+        got = list(rows.items())
+
+    assert [(key, b"of " + key) for key in (b"a", b"ab", b"b", b"\xff")] == got
+
+
+@in_loop
+async def test_items_of_a_partition_are_none_of_another(tmp_path: Path) -> None:
+    with table_at(tmp_path) as table:
+        for partition in (0, 1):
+            with current(partition):
+                rows_of(table, partition).put(b"k", b"v%d" % partition)
+        got = [list(rows_of(table, partition).items()) for partition in (0, 1, 2)]
+
+    assert [[(b"k", b"v0")], [(b"k", b"v1")], []] == got
+
+
+@in_loop
+async def test_items_leave_out_what_was_deleted(tmp_path: Path) -> None:
+    with table_at(tmp_path) as table, current():
+        rows = rows_of(table)
+        rows.put(b"a", b"1")
+        rows.put(b"b", b"2")
+        rows.delete(b"a")
+        got = list(rows.items())
+
+    assert [(b"b", b"2")] == got
+
+
+@in_loop
+async def test_rows_of_a_partition_leave_out_the_offset_kept_among_them(tmp_path: Path) -> None:
+    with table_at(tmp_path) as table, current():
+        rows_of(table).put(b"k", b"v")
+        table.persisted.landed(0, 12)
+        table.persisted.flush(table)
+        got = (list(table.rows_of(0)), table.persisted_offset(TP(CHANGELOG, 0)))
+
+    assert ([(b"k", b"v")], 12) == got
+
+
+@in_loop
+async def test_derived_value_is_made_once_and_shared_by_all_records(tmp_path: Path) -> None:
+    made = list[dict[bytes, bytes]]()
+
+    def build(rows: Table) -> dict[bytes, bytes]:
+        made.append(dict(rows.items()))
+        return made[-1]
+
+    with table_at(tmp_path) as table, current():
+        rows_of(table).put(b"k", b"v")
+        one, other = rows_of(table).derived(build), rows_of(table).derived(build)
+
+    assert ([{b"k": b"v"}], True) == (made, one is other)
+
+
+@in_loop
+async def test_derived_value_that_is_false_is_kept_too(tmp_path: Path) -> None:
+    made = list[int]()
+
+    def build(rows: Table) -> dict[bytes, bytes]:
+        made.append(1)
+        return {}
+
+    with table_at(tmp_path) as table:
+        for _ in range(3):
+            rows_of(table).derived(build)
+
+    assert [1] == made
+
+
+@in_loop
+async def test_derived_value_of_each_partition_is_its_own(tmp_path: Path) -> None:
+    with table_at(tmp_path) as table:
+        for partition in (0, 1):
+            with current(partition):
+                rows_of(table, partition).put(b"k%d" % partition, b"v")
+        got = [rows_of(table, partition).derived(lambda rows: dict(rows.items())) for partition in (0, 1)]
+
+    assert [{b"k0": b"v"}, {b"k1": b"v"}] == got
+
+
+@in_loop
+async def test_derived_value_after_it_was_forgotten_is_made_of_the_rows_as_they_are(tmp_path: Path) -> None:
+    with table_at(tmp_path) as table, current():
+        rows = rows_of(table)
+        rows.derived(lambda found: dict(found.items()))
+        rows.put(b"k", b"v")
+        table.derived.clear()
+        got = rows.derived(lambda found: dict(found.items()))
+
+    assert {b"k": b"v"} == got
+
+
 STEPS = st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.one_of(st.none(), st.binary(max_size=8))))
 
 
@@ -304,6 +404,13 @@ def test_no_rows_get_gives_none_and_takes_nothing() -> None:
     rows.delete(b"k")
 
     assert (None, []) == (rows.get(b"k"), rows.taken(nothing))
+
+
+def test_no_rows_hold_nothing_to_derive_from() -> None:
+    made = [NoRows().derived(lambda rows: list(rows.items())) for _ in range(2)]
+
+    assert [[], []] == made
+    assert made[0] is not made[1]
 
 
 def test_no_rows_put_is_refused_by_type() -> None:

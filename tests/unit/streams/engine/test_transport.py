@@ -14,7 +14,7 @@ from faust.types import TP
 from streams.engine import transport
 from streams.engine.transport import YIELD_EVERY, Consumer, ConsumerThread, Producer, Transport
 from tests.support.builders import NOW_MS
-from tests.support.fake_faust import GENERATION, NAMES, PHYSICAL, settle, stage_app
+from tests.support.fake_faust import GENERATION, NAMES, PHYSICAL, message, settle, stage_app
 from tests.support.loops import in_loop
 
 CHANGELOG = NAMES.changelog("core", "rows")
@@ -495,3 +495,64 @@ async def test_stall_warnings_of_faust_say_nothing(tmp_path: Path) -> None:
         said = app.consumer.verify_event_path(0.0, STAGE)
 
     assert said is None
+
+
+# -- acknowledging
+async def nothing(*_: Any, **__: Any) -> None:
+    """Stands for what Faust does at an assignment, which needs a broker."""
+
+
+def done(offset: int, partition: int = 0) -> Any:
+    return message(offset, partition=partition)
+
+
+@in_loop
+async def test_ack_says_how_far_the_partition_is_done(tmp_path: Path) -> None:
+    with rig_at(tmp_path) as rig:
+        held = done(5)
+        rig.consumer._unacked_messages.add(held)
+        rig.consumer.ack(held)
+
+        assert (6, set(), True) == (rig.consumer._new_offset(STAGE), rig.consumer._unacked_messages, held.acked)
+
+
+@in_loop
+async def test_ack_once_committed_is_not_committed_again(tmp_path: Path) -> None:
+    with rig_at(tmp_path) as rig:
+        rig.consumer.ack(done(5))
+        rig.consumer._new_offset(STAGE)
+
+        assert ([], None) == (rig.consumer._filter_tps_with_pending_acks(), rig.consumer._new_offset(STAGE))
+
+
+@pytest.mark.parametrize(
+    ("topics", "pending"), [(None, [STAGE]), ({STAGE}, [STAGE]), ({PHYSICAL}, [STAGE]), ({LOG}, []), ({CHANGELOG}, [])]
+)
+@in_loop
+async def test_pending_acks_of_asked_topics_are_told(tmp_path: Path, topics: Any, pending: list[TP]) -> None:
+    with rig_at(tmp_path) as rig:
+        rig.consumer.ack(done(5))
+
+        assert pending == rig.consumer._filter_tps_with_pending_acks(topics)
+
+
+@in_loop
+async def test_ack_wakes_who_waits_for_it(tmp_path: Path) -> None:
+    with rig_at(tmp_path) as rig:
+        rig.consumer._waiting_for_ack = waiting = asyncio.get_running_loop().create_future()
+        rig.consumer.ack(done(5))
+        rig.consumer.ack(done(6))
+
+        assert waiting.done()
+
+
+@in_loop
+async def test_assignment_forgets_what_the_last_generation_did_not_commit(tmp_path: Path) -> None:
+    with rig_at(tmp_path) as rig:
+        rig.consumer.ack(done(5))
+        rig.consumer._on_partitions_assigned = lambda *_, **__: asyncio.sleep(
+            0
+        )  # why: what Faust does then needs a broker
+        await rig.consumer.on_partitions_assigned({STAGE}, GENERATION + 1)
+
+        assert {} == rig.consumer.done_to

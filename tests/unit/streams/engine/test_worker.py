@@ -116,6 +116,9 @@ async def test_nothing_runs_beside_a_plain_worker(tmp_path: Path) -> None:
 
 
 # -- what it says of itself
+RECOVERING = "assigning partitions and recovering tables"
+
+
 def test_worker_with_apps_to_come_is_starting() -> None:
     assert ("starting",) == of(FakeApp(), expected=2).reasons
 
@@ -135,6 +138,17 @@ def test_worker_names_the_topic_that_refuses() -> None:
     app.loops = [SimpleNamespace(refused=None), SimpleNamespace(refused=TopicRefused("results", "no right"))]
 
     assert ("core: Kafka refuses writes to 'results': no right",) == of(app).reasons
+
+
+@pytest.mark.parametrize(
+    ("ready", "told"), [(True, ("documents: reading",)), (False, (f"core: {RECOVERING}", "documents: reading"))]
+)
+def test_worker_is_not_ready_before_what_runs_beside_it_is(ready: bool, told: tuple[str, ...]) -> None:
+    """Readiness is assignment, recovery, and every follower at its end."""
+    running = of(FakeApp(ready=ready))
+    running.others += [lambda: ("documents: reading",), lambda: ()]
+
+    assert told == running.reasons
 
 
 def test_worker_counts_its_running_calls_by_app() -> None:
