@@ -4,6 +4,7 @@ Every field derives from records, never from a clock at the moment of writing: a
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from pydantic import Field
@@ -19,8 +20,25 @@ ErrorKind = Literal[
     "too_large",
     "deadline_exceeded",
     "worker_error",
+    "provider_denied",
+    "provider_not_found",
+    "provider_rate_limited",
+    "provider_unavailable",
+    "provider_unreachable",
+    "provider_timeout",
+    "provider_malformed",
+    "provider_empty",
+    "context_too_long",
+    "provider_refused",
     "stage_failure",
     "answer_gone",
+    "backpressure_shed",
+    "template_failed",
+    "prompt_too_long",
+    "answer_empty",
+    "answer_truncated",
+    "answer_too_long",
+    "answer_invalid",
     "internal",
 ]
 ERROR_KINDS: dict[ErrorKind, str] = {
@@ -29,8 +47,25 @@ ERROR_KINDS: dict[ErrorKind, str] = {
     "too_large": "the request, or what the stages made of it, is above what a topic may carry",
     "deadline_exceeded": "the deadline passed before the provider answered",
     "worker_error": "the provider did not answer the call",
+    "provider_denied": "the provider refuses the credentials that the pipeline has",
+    "provider_not_found": "the provider has no such model, or is not where the settings say",
+    "provider_rate_limited": "the provider asks for fewer calls; `retry_after_s` is what it said",
+    "provider_unavailable": "the provider failed on its own side",
+    "provider_unreachable": "no connection to the provider, or it broke before the answer was whole",
+    "provider_timeout": "the provider did not answer within the settings' time",
+    "provider_malformed": "what the provider sent is no answer, or too large to be one",
+    "provider_empty": "the provider answered without any choice",
+    "context_too_long": "the prompt is above what the model can read",
+    "provider_refused": "the provider refuses the request as it is, for example one of its `params`",
     "stage_failure": "a stage gave the request up after its last try",
     "answer_gone": "the provider was paid for an answer that is no longer kept; it is not called again",
+    "backpressure_shed": "too many requests wait already; the answer says when to come back",
+    "template_failed": "the request's template could not be rendered with what the request brought",
+    "prompt_too_long": "what may not be left out of the prompt is above the model's budget of tokens",
+    "answer_empty": "the provider answered with neither text nor tool calls, and that is set to fail",
+    "answer_truncated": "the provider stopped at the token limit, and that is set to fail",
+    "answer_too_long": "the answer is above its limit",
+    "answer_invalid": "the answer does not fit the request's `response_format`",
     "internal": "none of the above: a defect on our side, named in the logs",
 }
 
@@ -114,8 +149,14 @@ def rfc3339(ms: int) -> str:
     >>> rfc3339(1769860800000)
     '2026-01-31T12:00:00.000Z'
     """
-    moment = EPOCH + timedelta(milliseconds=min(max(ms, 0), LAST_MS))
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    seconds, rest_ms = divmod(min(max(ms, 0), LAST_MS), 1000)
+    return f"{_to_the_second(seconds)}.{rest_ms:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _to_the_second(seconds: int) -> str:
+    """Most answers of a second share it."""
+    return f"{EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"
 
 
 __all__ = ["ERROR_KINDS", "Answer", "AnswerError", "ErrorKind", "Source", "Status", "error_kind", "rfc3339"]

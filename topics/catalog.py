@@ -11,6 +11,7 @@ from topics.messages import Lane
 
 PROMPTS, ADMITTED, DEDUPED, RETRIEVED = "prompts", "admitted", "deduped", "retrieved"
 INFERRED, REFINED, RESULTS, FAILED, DEAD_LETTERS = "inferred", "refined", "results", "failed", "dead-letters"
+TICKS, DOCUMENTS = "ticks", "documents"
 LANES: tuple[Lane, ...] = ("critical", "high", "normal", "low")
 ASSEMBLED: dict[Lane, str] = {lane: f"assembled.{lane}" for lane in LANES}
 
@@ -20,7 +21,10 @@ INTERNAL_BYTES = 4 * MIB  # a request plus what the stages add to it
 DEAD_LETTER_BYTES = PROMPT_BYTES + 64 * 1024  # the original bytes plus evidence headers
 DAY_MS = 86_400_000
 
-Keeps = Literal["until answered", "retention_d", "30 days"]
+DOCUMENT_BYTES = MIB  # one document; larger texts are split when they are loaded
+TICK_BYTES = 1024
+
+Keeps = Literal["until answered", "retention_d", "30 days", "1 day", "latest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,8 @@ class TopicSpec:
         name: The catalog's name.
         public: Whether users touch it.
         key: What its records are keyed by.
-        keeps: ``until answered``: trimmed by us; else trimmed by Kafka after that time.
+        keeps: ``until answered``: trimmed by us; ``latest``: the last record of each key; else trimmed by Kafka after
+            that time.
         max_bytes: Bytes of one value.
         holds: What its records are, in words.
     """
@@ -60,11 +65,16 @@ CATALOG: dict[str, TopicSpec] = {
         _internal(REFINED, "replies that may be shown"),
         _internal(FAILED, "requests that were given up, and bytes that are no request"),
         TopicSpec(RESULTS, True, "request id", "retention_d", INTERNAL_BYTES, "one final answer per request"),
+        TopicSpec(TICKS, False, "none", "1 day", TICK_BYTES, "one record a second, so that time passes for `dedup`"),
+        TopicSpec(DOCUMENTS, True, "document id", "latest", DOCUMENT_BYTES, "texts to retrieve from; null deletes"),
         TopicSpec(
             DEAD_LETTERS, True, "original key", "30 days", DEAD_LETTER_BYTES, "original bytes, evidence in headers"
         ),
     )
 }
+
+
+EXPENDABLE = frozenset(spec.name for spec in CATALOG.values() if spec.keeps == "1 day")  # nobody's work: time, pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +111,16 @@ class Names:
 
 def settings_of(spec: TopicSpec, *, replication: int, retention_d: float) -> dict[str, str]:
     """Kafka's topic settings for one topic; ``retention_d`` in days."""
-    retention_ms = {"until answered": -1, "retention_d": int(retention_d * DAY_MS), "30 days": 30 * DAY_MS}[spec.keeps]
+    for_ever, chosen_ms = -1, int(retention_d * DAY_MS)
+    retention_ms = {
+        "until answered": for_ever,
+        "retention_d": chosen_ms,
+        "30 days": 30 * DAY_MS,
+        "1 day": DAY_MS,
+        "latest": for_ever,
+    }[spec.keeps]
     return {
-        "cleanup.policy": "delete",
+        "cleanup.policy": "compact" if spec.keeps == "latest" else "delete",
         "message.timestamp.type": "LogAppendTime",
         "retention.ms": str(retention_ms),
         "retention.bytes": "-1",

@@ -1,8 +1,12 @@
 """Which failures exist, and what to do next with each?
 
     OrchestratorError
-    ├── retry it        WorkerError (retryable by kind), TransportError
-    ├── give this up    DecodingError, RecordTooLarge, DeadlineExceeded
+    ├── retry it        TransportError, WorkerError with ProviderRateLimited, ProviderUnavailable,
+    │                   ProviderUnreachable, ProviderTimeout, ProviderEmpty
+    ├── give this up    DecodingError, RecordTooLarge, DeadlineExceeded, TemplateFailed, PromptTooLong
+    │                   ContextTooLong, ProviderDenied, ProviderNotFound, ProviderRefused, ProviderMalformed
+    │                   AnswerEmpty, AnswerTruncated, AnswerTooLong, AnswerInvalid
+    │                   BackpressureShed (come back later), DeduplicationConflict (goes on by itself)
     └── call a person   ConfigurationError, TopicMissing, TopicRefused, ForeignTopicsPackage, LocalKafkaError
 
 Each has a stable ``kind`` (metrics, dead letters, answers) and says whether trying again can help. Messages never hold
@@ -29,6 +33,102 @@ class WorkerError(OrchestratorError):
         self.provider, self.reason, self.retryable = provider, reason, retryable
 
 
+class ProviderError(WorkerError):
+    """Base of what a provider over HTTP does wrong: status and request id are told, nothing of any body is."""
+
+    kind = "provider_error"
+    reason = "failed"
+
+    def __init__(
+        self,
+        provider: str,
+        detail: str = "",
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        told = (detail, f"status {status}" if status else "", f"request {request_id}" if request_id else "")
+        more = ", ".join(part for part in told if part)
+        super().__init__(provider, f"{self.reason} ({more})" if more else self.reason, retryable=type(self).retryable)
+        self.status, self.request_id, self.retry_after_s = status, request_id, retry_after_s
+
+
+class ProviderDenied(ProviderError):
+    """The provider refuses our credentials, or what they may do."""
+
+    kind = "provider_denied"
+    reason = "refused our credentials"
+
+
+class ProviderNotFound(ProviderError):
+    """The provider has no such model, or nothing answers at its address; redirects are not followed."""
+
+    kind = "provider_not_found"
+    reason = "knows no such model or address"
+
+
+class ProviderRateLimited(ProviderError):
+    """The provider asks for fewer calls."""
+
+    kind = "provider_rate_limited"
+    reason = "limits our rate"
+    retryable = True
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider failed on its own side."""
+
+    kind = "provider_unavailable"
+    reason = "is unavailable"
+    retryable = True
+
+
+class ProviderUnreachable(ProviderError):
+    """No connection, or it broke before the answer was whole."""
+
+    kind = "provider_unreachable"
+    reason = "cannot be reached"
+    retryable = True
+
+
+class ProviderTimeout(ProviderError):
+    """The provider kept us waiting; the detail says for what."""
+
+    kind = "provider_timeout"
+    reason = "did not answer in time"
+    retryable = True
+
+
+class ProviderMalformed(ProviderError):
+    """What the provider answered is no answer, or above the size that is read."""
+
+    kind = "provider_malformed"
+    reason = "sent what is no answer"
+
+
+class ProviderEmpty(ProviderError):
+    """The provider answered without any choice; another draw may have one."""
+
+    kind = "provider_empty"
+    reason = "answered without a choice"
+    retryable = True
+
+
+class ContextTooLong(ProviderError):
+    """The prompt is above what the model can read."""
+
+    kind = "context_too_long"
+    reason = "cannot read so long a prompt"
+
+
+class ProviderRefused(ProviderError):
+    """The provider refuses the request as it is."""
+
+    kind = "provider_refused"
+    reason = "refused the request"
+
+
 class DeadlineExceeded(OrchestratorError):
     """The deadline of a request passed before it was answered; times in epoch milliseconds."""
 
@@ -49,6 +149,27 @@ class DecodingError(OrchestratorError):
         self.what, self.reason, self.raw = what, reason, raw
 
 
+class TemplateFailed(OrchestratorError):
+    """A template could not be rendered for a request; ``reason`` is ours, as jinja's own text may quote a prompt."""
+
+    kind = "template_failed"
+
+    def __init__(self, template: str, line: int | None, reason: str) -> None:
+        where = template if line is None else f"{template}:{line}"
+        super().__init__(f"Template '{where}' cannot be rendered: {reason}")
+        self.template, self.line, self.reason = template, line, reason
+
+
+class PromptTooLong(OrchestratorError):
+    """What may not be left out is above the model's budget; an estimate and a limit in tokens."""
+
+    kind = "prompt_too_long"
+
+    def __init__(self, model: str, tokens: int, limit: int) -> None:
+        super().__init__(f"About {tokens} tokens may not be cut, the limit of model '{model}' is {limit}")
+        self.model, self.tokens, self.limit = model, tokens, limit
+
+
 class RecordTooLarge(OrchestratorError):
     """A value is above what its topic may carry; sizes in bytes."""
 
@@ -57,6 +178,65 @@ class RecordTooLarge(OrchestratorError):
     def __init__(self, topic: str, size: int, limit: int) -> None:
         super().__init__(f"Record for '{topic}' is {size} bytes, the limit is {limit}")
         self.topic, self.size, self.limit = topic, size, limit
+
+
+class AnswerEmpty(OrchestratorError):
+    """The provider answered with neither text nor tool calls, and the settings do not accept that."""
+
+    kind = "answer_empty"
+
+    def __init__(self) -> None:
+        super().__init__("The answer has neither text nor tool calls")
+
+
+class AnswerTruncated(OrchestratorError):
+    """The provider stopped at the token limit, and the settings do not accept that."""
+
+    kind = "answer_truncated"
+
+    def __init__(self) -> None:
+        super().__init__("The answer was cut short by the token limit: raise max_tokens")
+
+
+class AnswerTooLong(OrchestratorError):
+    """The text of an answer is above the limit; sizes in bytes."""
+
+    kind = "answer_too_long"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"The answer has {size} bytes, the limit is {limit}")
+        self.size, self.limit = size, limit
+
+
+class AnswerInvalid(OrchestratorError):
+    """An answer breaks the ``response_format`` of its request: ``path`` in the answer and ``rule``, never its words."""
+
+    kind = "answer_invalid"
+
+    def __init__(self, path: str, rule: str) -> None:
+        super().__init__(f"The answer breaks its response_format at {path}: {rule}")
+        self.path, self.rule = path, rule
+
+
+class BackpressureShed(OrchestratorError):
+    """More waits than may wait: ``depth`` of ``capacity`` in ``topic``; seconds after which to come back."""
+
+    kind = "backpressure_shed"
+    retryable = True
+
+    def __init__(self, depth: int, capacity: int, topic: str, retry_after_s: float | None = None) -> None:
+        super().__init__(f"Backpressure threshold exceeded: queue depth {depth}/{capacity} of {topic}")
+        self.depth, self.capacity, self.topic, self.retry_after_s = depth, capacity, topic, retry_after_s
+
+
+class DeduplicationConflict(OrchestratorError):
+    """Two contents have one digest: the second request goes on by itself."""
+
+    kind = "deduplication_conflict"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Request deduplication key collision: {key}")
+        self.key = key
 
 
 class TransportError(OrchestratorError):

@@ -53,14 +53,20 @@ class Work(Open):
     messages: tuple[dict[str, Any], ...]
     model: str = "default"
     params: dict[str, Any] = {}
+    retrieve: dict[str, Any] | None = None
+    template: str | None = None
 
 
 class Admitted(Ticket):
-    """Written by ``admit``: a valid request with its dedup key, lane and deadline (epoch milliseconds, or none)."""
+    """Written by ``admit``: a valid request with its dedup key, lane and deadline (epoch milliseconds, or none).
+
+    ``template_version`` is the version of ``work.template`` that the dedup key was made with.
+    """
 
     dedup_key: str
     lane: Lane = "normal"
     deadline_ms: int | None = None
+    template_version: str | None = None
     work: Work
 
 
@@ -78,10 +84,19 @@ class Retrieved(Deduped):
 
 
 class Assembled(Retrieved):
-    """Written by ``assemble``: exactly the messages that the provider is sent, and the template version."""
+    """Written by ``assemble``: exactly the messages that the provider is sent, and what they were made with.
+
+    ``template_hash`` and ``system_hash`` are SHA-256 (hex); ``ratio_version`` names the ratio by which tokens were
+    estimated, where the model has a limit; ``cut`` tells what was left out, each with ``what`` (``passage``,
+    ``message``), its ``id`` or ``index`` and ``bytes``; ``input_bytes`` is the text sent, UTF-8, tools included.
+    """
 
     rendered: tuple[dict[str, Any], ...]
     template_hash: str | None = None
+    system_hash: str | None = None
+    ratio_version: str | None = None
+    cut: tuple[dict[str, Any], ...] = ()
+    input_bytes: int | None = None
 
 
 class Usage(Open):
@@ -92,7 +107,11 @@ class Usage(Open):
 
 
 class Reply(Open):
-    """What a provider returned for one call; ``work_s`` in seconds, ``finished_ms`` in epoch milliseconds."""
+    """What a provider returned for one call; ``work_s`` in seconds, ``finished_ms`` in epoch milliseconds.
+
+    ``message`` is the assistant's message in OpenAI's shape, where it holds more than the text (tool calls);
+    ``usage_known`` is false where the provider did not tell, so that zeros stand; ``request_id`` is the provider's own.
+    """
 
     text: str
     finish_reason: str = "stop"
@@ -103,12 +122,20 @@ class Reply(Open):
     attempts: int = 1
     work_s: float = 0.0
     finished_ms: int = 0
+    message: dict[str, Any] | None = None
+    usage_known: bool = True
+    request_id: str | None = None
 
 
 class Inferred(Deduped):
-    """Written by ``infer``, and kept byte for byte in the table ``answers``."""
+    """Written by ``infer``, and kept byte for byte in the table ``answers``; ``input_bytes`` as in ``Assembled``.
+
+    ``same_as`` is the id of the request for which the reply was bought, where that is another one.
+    """
 
     reply: Reply
+    input_bytes: int | None = None
+    same_as: str | None = None
 
 
 class Refined(Inferred):
@@ -126,13 +153,21 @@ class Failure(Open):
 
 
 class Failed(Ticket):
-    """Written by any stage: ``deliver`` answers it, ``bury`` makes the dead letter where ``disposition`` is set."""
+    """Written by any stage: ``deliver`` answers it, ``bury`` makes the dead letter where ``disposition`` is set.
 
+    ``dedup_key`` and ``epoch`` are those of the failed request, where it had come so far; ``usage`` and cost are those
+    of a call that was paid for before.
+    """
+
+    dedup_key: str | None = None
+    epoch: str | None = None
     stage: str
     outcome: Outcome = "failed"
     disposition: Disposition | None = "permanent"
     failure: Failure
     attempts: int = 1
+    usage: Usage | None = None
+    cost_usd_micros: int = 0
     first_failed_ms: int
     failed_ms: int
     work: Work | None = None

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from streams.decisions import burial, identity
 from topics import wire
-from topics.catalog import CATALOG, DEAD_LETTERS, FAILED, INTERNAL_BYTES, PROMPT_BYTES
+from topics.catalog import CATALOG, DEAD_LETTERS, FAILED, INTERNAL_BYTES, PROMPT_BYTES, Names
 from topics.errors import DeadlineExceeded, DecodingError, OrchestratorError, RecordTooLarge, kind_of
 from topics.messages import Disposition, Failed, Failure, Origin, Outcome, Ticket, Work
 
@@ -112,7 +112,7 @@ def failed_of(record: Seen, stage: str, error: BaseException, *, attempts: int =
     """
     outcome: Outcome = "expired" if isinstance(error, DeadlineExceeded) else "failed"
     about = _about(record)
-    return Failed.model_validate(
+    return _written(
         {
             **about,
             "stage": stage,
@@ -126,7 +126,25 @@ def failed_of(record: Seen, stage: str, error: BaseException, *, attempts: int =
     )
 
 
-def refusal(record: Seen, stage: str, error: BaseException, *, attempts: int = 1, now_ms: int) -> Refusal:
+def _written(fields: dict[str, Any]) -> Failed:
+    """The message, without what of an optional field is of no use."""
+    try:
+        return Failed.model_validate(fields)
+    except ValidationError as bad:
+        wrong = {error["loc"][0] for error in bad.errors(include_url=False, include_context=False, include_input=False)}
+    return Failed.model_validate({name: value for name, value in fields.items() if name not in wrong})
+
+
+def refusal(
+    record: Seen,
+    stage: str,
+    error: BaseException,
+    *,
+    attempts: int = 1,
+    now_ms: int,
+    names: Names | None = None,
+    app: str | None = None,
+) -> Refusal:
     """The record to write for a record whose handler raised: the loop's one rule for all stages.
 
     Args:
@@ -135,6 +153,8 @@ def refusal(record: Seen, stage: str, error: BaseException, *, attempts: int = 1
         error: What it raised.
         attempts: How often it was tried.
         now_ms: As for ``failed_of``.
+        names: Kafka's names, for the evidence of a dead letter.
+        app: The app of the stage, likewise.
 
     Returns:
         A record for ``failed``; for what was read from ``failed`` itself one for ``dead-letters``, with the value as it
@@ -144,7 +164,7 @@ def refusal(record: Seen, stage: str, error: BaseException, *, attempts: int = 1
     failed = failed_of(record, stage, error, attempts=attempts, now_ms=now_ms)
     if record.topic == FAILED:
         kept = record.value if len(record.value or b"") <= PROMPT_BYTES else wire.encode(_thin(failed))
-        where = burial.Where(failed.origin.topic, group="")
+        where = burial.where(failed, names or Names(), app)
         return Refusal(DEAD_LETTERS, record.key, kept, None, failed, burial.evidence(failed, where))
     value = wire.encode(failed)
     if len(value) > INTERNAL_BYTES:

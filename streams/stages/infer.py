@@ -10,6 +10,8 @@ Guarantees:
     tests/property/test_redelivery.py::test_infer_redelivered_against_the_final_state_repeats_its_outputs
     a deadline is kept to the millisecond:
     tests/unit/streams/stages/test_infer.py::test_deadline_around_now_decides_whether_a_call_is_made
+    an expiry stays one, though a twin has taken over since:
+    tests/unit/streams/stages/test_infer.py::test_expired_record_redelivered_after_a_twin_answered_expires_again
 NOT Responsible For: retries, breakers, lane weights (not there yet), errors that are no WorkerError (the loop).
 """
 
@@ -28,7 +30,10 @@ from topics.errors import DeadlineExceeded, OrchestratorError, RecordTooLarge, W
 from topics.messages import Assembled, Failed, Failure, Inferred, Reply, grown, shrunk
 
 NAME = "infer"
-SPENT = ("passages", "snapshot", "rendered", "template_hash")  # of no use once the provider was called
+SPENT = ("passages", "snapshot", "rendered", "template_hash", "system_hash", "ratio_version", "cut")  # used up
+
+SHARED = ("stage", "outcome", "disposition", "failure", "attempts", "first_failed_ms", "failed_ms")
+MARKED = b'{"v":1}'
 
 
 class Bound(Protocol):
@@ -52,15 +57,17 @@ def stage(provider: Provider, *, slots: int = 256, within: Within = asyncio.time
         message = wire.decode(record.value, Assembled)
         key = row_key(message)
         stored = scope.table.get(key)
+        if stored is not None and _expired_before(record, message, scope):
+            return (_expired(record, message, scope),)
         if stored is None:
             try:
                 decided = await _decided(record, message, key, scope, provider, within)
-            except DeadlineExceeded as passed:
-                return (_expired(record, message, passed),)
+            except DeadlineExceeded:
+                return (_expired(record, message, scope),)
             stored = scope.table.get(key) or decided  # another record of the key may have been first
         scope.table.put(key, stored)  # again where it was there: the store may be ahead of its changelog
         await scope.settled()
-        return (_output(record, rows.unpack(stored)),)
+        return (_output(record, message, rows.unpack(stored)),)
 
     lanes = tuple(ASSEMBLED.values())
     writes = (INFERRED, FAILED)
@@ -70,6 +77,15 @@ def stage(provider: Provider, *, slots: int = 256, within: Within = asyncio.time
 def row_key(message: Assembled) -> bytes:
     """Where the outcome of the message's call is remembered."""
     return framed(message.dedup_key.encode(), message.epoch.encode())
+
+
+def marker_key(at: str) -> bytes:
+    """Where it is remembered that the record at these coordinates expired, while its epoch may yet be answered."""
+    return b"expired/" + at.encode()
+
+
+def _expired_before(record: Record, message: Assembled, scope: Scope) -> bool:
+    return message.deadline_ms is not None and scope.table.get(marker_key(record.at)) is not None
 
 
 async def _decided(
@@ -127,16 +143,33 @@ def _given_up(message: Assembled, error: OrchestratorError, now_ms: int) -> byte
     return wire.encode(shrunk(message, Failed, *SPENT, stage=NAME, outcome="failed", attempts=1, **evidence, **times))
 
 
-def _expired(record: Record, message: Assembled, passed: DeadlineExceeded) -> Output:
-    """No call finished, so there is nothing to remember: the same comes out however late it is asked again."""
-    failure = Failure(kind=passed.kind, message="No answer before the deadline", exception_class="DeadlineExceeded")
+def _expired(record: Record, message: Assembled, scope: Scope) -> Output:
+    """No call finished for this record; the deadline stands for now, so that the same comes out however late."""
+    scope.table.put(marker_key(record.at), MARKED)
+    failure = Failure(
+        kind=DeadlineExceeded.kind, message="No answer before the deadline", exception_class="DeadlineExceeded"
+    )
     evidence = {"failure": failure, "disposition": None, "attempts": 0}
-    times = {"first_failed_ms": passed.deadline_ms, "failed_ms": passed.deadline_ms}
+    times = {"first_failed_ms": message.deadline_ms, "failed_ms": message.deadline_ms}
     given_up = shrunk(message, Failed, *SPENT, stage=NAME, outcome="expired", **evidence, **times)
     return Output(FAILED, record.key, wire.encode(given_up), "expired", record.partition)
 
 
-def _output(record: Record, row: rows.Row) -> Output:
-    own = "called" if row.word == INFERRED else "given-up"
-    decision = own if row.at == record.at else "answered-before"
-    return Output(row.word, record.key, row.payload, decision, record.partition)
+def _output(record: Record, message: Assembled, row: rows.Row) -> Output:
+    if row.at == record.at:
+        decision = "called" if row.word == INFERRED else "given-up"
+        return Output(row.word, record.key, row.payload, decision, record.partition)
+    return Output(row.word, record.key, _adopted(message, row), "answered-before", record.partition)
+
+
+def _adopted(message: Assembled, row: rows.Row) -> bytes:
+    """The outcome as the message's own: exact bytes where it was had for that; anew for a twin that took over."""
+    if row.word == INFERRED:
+        bought = wire.decode(row.payload, Inferred)
+        if bought.identity == message.identity:
+            return row.payload
+        return wire.encode(shrunk(message, Inferred, *SPENT, reply=bought.reply, same_as=bought.same_as or bought.id))
+    failed = wire.decode(row.payload, Failed)
+    if failed.identity == message.identity:
+        return row.payload
+    return wire.encode(shrunk(message, Failed, *SPENT, **{name: getattr(failed, name) for name in SHARED}))

@@ -29,6 +29,7 @@ from streams import pipeline, settings
 from streams.engine import topics
 from streams.engine.cluster import Cluster
 from streams.local.kafka import EmbeddedKafka
+from tests.support.crew import moved_in, until
 from topics.catalog import PROMPTS, RESULTS, Names
 
 PARTITIONS = 8
@@ -83,9 +84,7 @@ class Crew:
 
     def moved(self) -> int:
         """Calls that the workers say they dropped because their partition moved."""
-        lines = [line for log in self.directory.glob("worker-*.log") for line in log.read_text().splitlines()]
-        told = [json.loads(line) for line in lines if line.startswith('{"') and '"rebalanced"' in line]
-        return sum(line.get("outputs", 0) for line in told)
+        return moved_in(self.directory.glob("worker-*.log"))
 
     def stop(self) -> None:
         for process in self.processes:
@@ -142,14 +141,6 @@ async def crashes(crew: Crew, kills: int, within_s: float, chance: random.Random
         slot = chance.randrange(2)
         crew.kill(slot)
         print(f"  {time.monotonic() - start:6.1f} s  kill -9 worker {slot}", flush=True)
-
-
-async def until(holds: Callable[[], bool], within_s: float, crew: Crew) -> bool:
-    end = time.monotonic() + within_s
-    while not holds() and time.monotonic() < end:
-        crew.revive()
-        await asyncio.sleep(0.1)  # why: polls, bounded by a deadline
-    return holds()
 
 
 @dataclass

@@ -10,12 +10,14 @@ import orjson
 from pydantic import BaseModel
 
 from topics.answer import Answer
+from topics.document import Document
 from topics.messages import Admitted, Assembled, Deduped, Failed, Inferred, Refined, Retrieved
 from topics.request import Request
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MODELS: tuple[tuple[type[BaseModel], Literal["validation", "serialization"]], ...] = (
     (Request, "validation"),
+    (Document, "validation"),
     *(
         (model, "serialization")
         for model in (Answer, Admitted, Deduped, Retrieved, Assembled, Inferred, Refined, Failed)

@@ -7,9 +7,11 @@ from topics.catalog import (
     CATALOG,
     DAY_MS,
     DEAD_LETTER_BYTES,
+    DOCUMENT_BYTES,
     INTERNAL_BYTES,
     LANES,
     PROMPT_BYTES,
+    TICK_BYTES,
     Names,
     changelog_settings,
     settings_of,
@@ -28,9 +30,11 @@ GOLDEN = {
     "refined": "prompts.refined",
     "failed": "prompts.failed",
     "results": "results",
+    "ticks": "prompts.ticks",
+    "documents": "documents",
     "dead-letters": "dead-letters",
 }
-PUBLIC = ("prompts", "results", "dead-letters")
+PUBLIC = ("prompts", "results", "documents", "dead-letters")
 INTERNAL = tuple(name for name in GOLDEN if name not in PUBLIC)
 
 
@@ -101,7 +105,13 @@ def test_catalog_entry_is_public_exactly_where_users_touch_it(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "days"), [("results", 7), ("dead-letters", 30), *((name, None) for name in ("prompts", *INTERNAL))]
+    ("name", "days"),
+    [
+        ("results", 7),
+        ("dead-letters", 30),
+        ("ticks", 1),
+        *((name, None) for name in ("prompts", "documents", *INTERNAL) if name != "ticks"),
+    ],
 )
 def test_topic_keeps_what_is_unanswered_forever_and_the_rest_for_a_time(name, days):
     kept = "-1" if days is None else str(days * DAY_MS)
@@ -118,7 +128,6 @@ def test_results_keep_for_the_retention_that_is_set(retention_d, kept):
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("cleanup.policy", "delete"),
         ("message.timestamp.type", "LogAppendTime"),
         ("retention.bytes", "-1"),
         ("unclean.leader.election.enable", "false"),
@@ -128,13 +137,20 @@ def test_topic_of_any_kind_has_the_setting(name, setting, value):
     assert value == settings(name)[setting]
 
 
+@pytest.mark.parametrize("name", CATALOG)
+def test_topic_is_compacted_only_where_the_last_record_of_a_key_counts(name):
+    assert ("compact" if name == "documents" else "delete") == settings(name)["cleanup.policy"]
+
+
 @pytest.mark.parametrize(
     ("name", "limit"),
     [
         ("prompts", PROMPT_BYTES),
+        ("documents", DOCUMENT_BYTES),
+        ("ticks", TICK_BYTES),
         ("dead-letters", DEAD_LETTER_BYTES),
         ("results", INTERNAL_BYTES),
-        *((name, INTERNAL_BYTES) for name in INTERNAL),
+        *((name, INTERNAL_BYTES) for name in INTERNAL if name != "ticks"),
     ],
 )
 def test_topic_message_limit_leaves_room_for_key_and_framing(name, limit):

@@ -68,9 +68,8 @@ def test_grown_message_leaves_the_original_alone():
 
 
 def test_shrunk_message_drops_only_the_named_fields():
-    message = shrunk(
-        door.assembled(later=1), Inferred, "passages", "snapshot", "rendered", "template_hash", reply=door.reply()
-    )
+    spent = ("passages", "snapshot", "rendered", "template_hash", "system_hash", "ratio_version", "cut")
+    message = shrunk(door.assembled(later=1), Inferred, *spent, reply=door.reply())
 
     assert door.inferred(later=1) == message
 

@@ -32,18 +32,25 @@ def test_schema_names_its_dialect(name):
     assert schemas.DIALECT == schema(name)["$schema"]
 
 
-@pytest.mark.parametrize("name", ["request.json", "answer.json"])
+DOOR = ("request.json", "answer.json", "document.json")
+
+
+@pytest.mark.parametrize("name", DOOR)
 def test_schema_at_the_door_is_closed(name):
     assert schema(name)["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("name", [name for name in schemas.generate() if name not in ("request.json", "answer.json")])
+@pytest.mark.parametrize("name", [name for name in schemas.generate() if name not in DOOR])
 def test_schema_inside_is_open(name):
     assert schema(name)["additionalProperties"] is True
 
 
 def test_request_schema_requires_nothing():
     assert [] == schema("request.json").get("required", [])
+
+
+def test_document_schema_requires_id_and_text():
+    assert ["id", "text"] == schema("document.json")["required"]
 
 
 def test_answer_schema_promises_every_field():

@@ -143,11 +143,18 @@ def test_encode_golden_message_stays_as_old_workers_wrote_it():
     golden = (
         b'{"v":1,"id":"a-1","tenant":null,"lineage":0,"identity":"i","request_hash":"r","origin":{"topic":"prompts",'
         b'"partition":3,"offset":1042,"timestamp_ms":1769860800000,"hash":"h"},"metadata":{},"dedup_key":"c:k",'
-        b'"lane":"normal","deadline_ms":null,"work":{"messages":[{"role":"user","content":"h\xc3\xa9"}],'
-        b'"model":"default","params":{}}}'
+        b'"lane":"normal","deadline_ms":null,"template_version":null,"work":{"messages":[{"role":"user","content":"h\xc3\xa9"}],'
+        b'"model":"default","params":{},"retrieve":null,"template":null}}'
     )
 
     assert golden == encode(decode(golden, Admitted))
+
+
+def test_message_of_a_worker_without_a_field_is_read_with_its_default():
+    newer = encode(door.admitted())
+    older = newer.replace(b',"retrieve":null,"template":null', b"")
+
+    assert (True, decode(newer, Admitted)) == (older != newer, decode(older, Admitted))
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,40 @@ def test_given_up_answer_keeps_whom_it_is_about():
     assert ("a-1", "cd" * 32, 3, {"a": 1}) == (answer.id, answer.request_hash, answer.attempts, answer.metadata)
 
 
+def test_given_up_answer_tells_what_its_call_had_cost():
+    """So that the sum over all answers is the provider's bill."""
+    paid = answers.given_up(door.failed(usage=Usage(input_tokens=9, output_tokens=20), cost_usd_micros=12))
+
+    assert (Usage(input_tokens=9, output_tokens=20), 12) == (paid.usage, paid.cost_usd_micros)
+
+
+def test_given_up_answer_without_a_paid_call_costs_nothing():
+    unpaid = answers.given_up(door.failed())
+
+    assert (None, 0) == (unpaid.usage, unpaid.cost_usd_micros)
+
+
 def test_given_up_answer_lacks_everything_a_call_gives():
     lacking = {"text", "message", "finish_reason", "model", "provider", "source", "same_as", "usage", "saved_usage"}
 
     assert lacking == nulls(answers.given_up(door.failed()))
+
+
+def test_message_with_tool_calls_is_told_whole():
+    message = {"role": "assistant", "content": "", "tool_calls": [{"id": "t"}]}
+
+    assert message == answers.completed(door.inferred(door.reply(message=message))).message
+
+
+def test_reply_bought_by_another_costs_nothing():
+    usage = Usage(input_tokens=9, output_tokens=20)
+    answer = answers.completed(door.inferred(door.reply(usage=usage, cost_usd_micros=12), same_as="a-0"))
+
+    assert ("coalesced", "a-0", 0, 0, {}) == (
+        answer.source,
+        answer.same_as,
+        answer.cost_usd_micros,
+        answer.attempts,
+        answer.work_s,
+    )
+    assert (Usage(), usage) == (answer.usage, answer.saved_usage)

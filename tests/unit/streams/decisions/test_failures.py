@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.decisions import failures
+from streams.decisions import burial, failures
 from streams.stage import Record
 from tests.support.builders import KEY, NOW_MS, admitted, assembled, failed, origin, record
 from topics import wire
-from topics.catalog import CATALOG, DEAD_LETTERS, FAILED, INTERNAL_BYTES, PROMPT_BYTES, PROMPTS
+from topics.catalog import CATALOG, DEAD_LETTERS, FAILED, INTERNAL_BYTES, PROMPT_BYTES, PROMPTS, Names
 from topics.errors import (
     DeadlineExceeded,
     DecodingError,
@@ -99,7 +99,23 @@ def test_record_with_a_message_is_failed_under_its_ticket() -> None:
 def test_record_with_a_message_keeps_fields_of_a_newer_version() -> None:
     found = of(record(assembled(budget=3)))
 
-    assert {"dedup_key", "lane", "epoch", "budget"} <= set(found.__pydantic_extra__ or {})
+    assert {"lane", "budget"} <= set(found.__pydantic_extra__ or {})
+
+
+def test_record_with_a_message_keeps_whose_key_it_owned() -> None:
+    message = assembled()
+
+    found = of(record(message))
+
+    assert (message.dedup_key, message.epoch) == (found.dedup_key, found.epoch)
+
+
+@pytest.mark.parametrize("name", ["dedup_key", "epoch"])
+@pytest.mark.parametrize("value", [7, ["x"], {}, True])
+def test_key_that_is_no_text_is_left_out_of_the_failure(name: str, value: object) -> None:
+    found = of(record(orjson.dumps({**TICKET, name: value})))
+
+    assert (TICKET["id"], None) == (found.id, getattr(found, name))
 
 
 @pytest.mark.parametrize("heavy", ["rendered", "passages", "reply"])
@@ -231,6 +247,15 @@ def test_refusal_of_a_failure_carries_its_evidence() -> None:
         told["prompts.error.group"],
         told["prompts.error.attempts"],
     )
+
+
+def test_refusal_of_a_failure_names_topic_and_group_as_kafka_does() -> None:
+    names = Names("acme.", "acme-")
+
+    refusal = failures.refusal(record(failed(), topic=FAILED), "bury", DEFECT, now_ms=NOW_MS, names=names, app="bury")
+
+    told = burial.told(refusal.headers)
+    assert ("acme-prompts", "acme.bury") == (told["original-topic"], told["group"])
 
 
 @pytest.mark.parametrize(("size", "kept"), [(PROMPT_BYTES, True), (PROMPT_BYTES + 1, False)])

@@ -2,16 +2,18 @@ from typing import Literal
 
 import pytest
 
-from streams.decisions import answers, rows
+from streams.decisions import answers, requests, rows
+from streams.decisions.dedup import DedupPolicy
+from streams.decisions.requests import Final
 from streams.stage import Output, Record
 from streams.stages import deliver
-from tests.support.builders import NOW_MS, failed, failure, record, refined, reply
+from tests.support.builders import KEY, NOW_MS, failed, failure, record, refined, reply
 from tests.support.scopes import FakeScope, run
 from topics import wire
 from topics.answer import Answer
-from topics.catalog import FAILED, REFINED, RESULTS
+from topics.catalog import DEDUPED, FAILED, REFINED, RESULTS
 from topics.errors import DecodingError, RecordTooLarge
-from topics.messages import Failed, Refined
+from topics.messages import Failed, Refined, Usage
 
 Unbinding = Literal["expired", "rejected"]
 UNBINDING: tuple[Unbinding, ...] = ("expired", "rejected")
@@ -22,7 +24,7 @@ def good(text: str = "hi", offset: int = 7, message: Refined | None = None) -> R
 
 
 def bad(outcome: Literal["failed", "rejected", "expired"] = "failed", offset: int = 5, kind: str = "timeout") -> Record:
-    return record(failed(outcome, failure=failure(kind)), topic=FAILED, offset=offset)
+    return record(failed(outcome, failure=failure(kind), dedup_key=KEY.decode()), topic=FAILED, offset=offset)
 
 
 def answer(output: Output) -> Answer:
@@ -116,12 +118,30 @@ def test_row_of_a_final_holds_the_exact_answer() -> None:
 
     (output,) = delivered(scope, good(message=message))
 
-    stored = scope.rows[deliver.final_row_key(message.identity)]
-    assert rows.Row(f"{REFINED}/3/7", "completed", output.value or b"") == rows.unpack(stored)
+    stored = scope.rows[requests.final_key(message.dedup_key, message.identity)]
+    assert Final(f"{REFINED}/3/7", "completed", NOW_MS, payload=output.value or b"") == requests.unpack(stored, Final)
 
 
-def test_row_of_a_final_starts_with_final_and_identity() -> None:
-    assert b"final:abc" == deliver.final_row_key("abc")
+def test_final_above_what_is_kept_is_marked_and_sent_once() -> None:
+    scope, stage = FakeScope(), deliver.stage(DedupPolicy(max_answer_bytes=10))
+
+    outputs = [[one.decision for one in run(stage, good(offset=offset), scope)] for offset in (7, 8, 7)]
+
+    assert [["final"], [], ["final"]] == outputs
+
+
+def test_failure_before_there_was_a_key_is_answered_alone() -> None:
+    (output,) = delivered(FakeScope(), record(failed("rejected", "undecodable", "admit"), topic=FAILED))
+
+    assert ("rejected", "rejected") == (output.decision, answer(output).status)
+
+
+def test_reply_that_another_bought_is_told_as_coalesced() -> None:
+    (output,) = delivered(FakeScope(), good(message=refined(reply("hi"), same_as="a-0")))
+
+    told = answer(output)
+    assert ("coalesced", "a-0", 0, Usage()) == (told.source, told.same_as, told.cost_usd_micros, told.usage)
+    assert reply().usage == told.saved_usage
 
 
 @pytest.mark.parametrize("seen", [good(), bad("failed"), bad("expired")], ids=["ok", "failed", "expired"])
@@ -178,7 +198,7 @@ def test_bytes_that_are_no_message_are_refused(topic: str, named: str) -> None:
 def test_stage_as_data_names_its_topics_and_table() -> None:
     stage = deliver.stage()
 
-    assert ("deliver", "core", (REFINED, FAILED), (RESULTS,), "requests") == (
+    assert ("deliver", "core", (REFINED, FAILED), (RESULTS, DEDUPED, FAILED), "requests") == (
         stage.name,
         stage.app,
         stage.reads,

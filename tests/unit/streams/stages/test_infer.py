@@ -7,7 +7,7 @@ from streams.decisions import rows
 from streams.ports import Call
 from streams.stage import Output
 from streams.stages import infer
-from tests.support.builders import KEY, NOW_MS, assembled, record, ticket
+from tests.support.builders import KEY, NOW_MS, assembled, inferred, record, reply, ticket
 from tests.support.scopes import FakeScope, handled, run, until
 from topics import wire
 from topics.catalog import ASSEMBLED, FAILED, INFERRED
@@ -202,12 +202,55 @@ def test_passed_deadline_is_answered_expired_and_not_buried() -> None:
     assert "expired" == output.decision
 
 
-def test_passed_deadline_leaves_no_row() -> None:
+def test_passed_deadline_leaves_only_its_mark() -> None:
     scope = FakeScope()
 
-    run(infer.stage(Answering()), lane(assembled(deadline_ms=NOW_MS)), scope)
+    run(infer.stage(Answering()), lane(assembled(deadline_ms=NOW_MS), offset=9), scope)
 
-    assert {} == scope.rows
+    assert [infer.marker_key(f"{NORMAL}/3/9")] == list(scope.rows)
+
+
+def test_expired_record_redelivered_after_a_twin_answered_expires_again() -> None:
+    """B12, and the law of state: the twin took over the epoch."""
+    scope, stage = FakeScope(), infer.stage(Answering())
+    owner, twin = assembled(deadline_ms=NOW_MS), assembled(id="twin", identity="ef" * 32)
+
+    first = run(stage, lane(owner, offset=7), scope)
+    run(stage, lane(twin, offset=8), scope)
+
+    assert first == run(stage, lane(owner, offset=7), scope)
+
+
+def test_reply_bought_before_answers_the_twin_that_took_over_in_its_own_name() -> None:
+    """B14: one call, and each its own answer."""
+    scope, provider = FakeScope(), Answering()
+    stage = infer.stage(provider)
+    twin = assembled(id="twin", identity="ef" * 32)
+
+    (first,) = run(stage, lane(assembled(id="owner"), offset=7), scope)
+    (second,) = run(stage, lane(twin, offset=8), scope)
+
+    assert (None, "owner", 1) == (decoded(first).same_as, decoded(second).same_as, len(provider.calls))
+    assert ("twin", decoded(first).reply) == (decoded(second).id, decoded(second).reply)
+
+
+def test_failure_had_before_is_told_to_the_twin_in_its_own_name() -> None:
+    scope, stage = FakeScope(), infer.stage(failing("auth", retryable=False))
+
+    (first,) = run(stage, lane(assembled(id="owner"), offset=7), scope)
+    (second,) = run(stage, lane(assembled(id="twin", identity="ef" * 32), offset=8), scope)
+
+    assert ("twin", given_up(first).failure) == (given_up(second).id, given_up(second).failure)
+    assert given_up(first).failed_ms == given_up(second).failed_ms
+
+
+def test_failure_of_the_same_request_in_another_record_is_the_exact_one() -> None:
+    scope, stage = FakeScope(), infer.stage(failing("auth", retryable=False))
+
+    (first,) = run(stage, lane(assembled(), offset=7), scope)
+    (second,) = run(stage, lane(assembled(), offset=8), scope)
+
+    assert (first.value, "given-up", "answered-before") == (second.value, first.decision, second.decision)
 
 
 def test_passed_deadline_asked_later_gives_the_same_bytes() -> None:
@@ -329,14 +372,15 @@ def test_two_records_of_one_running_call_share_its_reply() -> None:
 
 def test_row_written_while_waiting_wins_over_the_own_reply() -> None:
     scope, message = FakeScope(), assembled()
-    earlier = rows.pack(rows.Row(f"{NORMAL}/3/1", INFERRED, b'{"earlier": true}'))
+    value = wire.encode(inferred(reply("earlier")))
+    earlier = rows.pack(rows.Row(f"{NORMAL}/3/1", INFERRED, value))
 
     async def first(call: Call) -> None:
         scope.rows[infer.row_key(message)] = earlier
 
     (output,) = run(infer.stage(Answering(first)), lane(message), scope)
 
-    assert (b'{"earlier": true}', "answered-before") == (output.value, output.decision)
+    assert (value, "answered-before") == (output.value, output.decision)
     assert {infer.row_key(message): earlier} == scope.rows
 
 
