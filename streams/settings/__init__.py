@@ -1,6 +1,7 @@
 """Which value has each setting, and who said so? Flags > environment > `streams.toml` > defaults, read once.
 
-Read `sections` first (what can be set), then `layers` (where values come from), then `refused` (what is told when not).
+Read `sections` first (what can be set), then `layers` (where values come from), `keys` (of paid providers), then
+`refused` (what is told when not).
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from streams.settings import layers
+from streams.settings.keys import check, with_keys
 from streams.settings.refused import MASK, SettingsRefused, Violation, secret, violation
 from streams.settings.sections import FREE, Settings, paths
 from topics.errors import ConfigurationError
@@ -46,8 +48,9 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path) -> 
             values[path], origins[path] = value, origin
     settings = _validated(values, origins)
     _refuse_paid_by_environment(settings, origins)
-    known = dict.fromkeys(paths(Settings), "default") | origins
-    return Loaded(settings, MappingProxyType(known))
+    complete, read = with_keys(settings, environ, cwd)
+    known = dict.fromkeys(paths(Settings), "default") | origins | read
+    return Loaded(complete, MappingProxyType(known))
 
 
 def brokers(loaded: Loaded, running: str | None = None) -> tuple[str, str]:
@@ -77,7 +80,7 @@ def shown(loaded: Loaded) -> tuple[Shown, ...]:
     """Every setting with value and origin, in the order of the sections."""
     values = dict.fromkeys(paths(Settings)) | dict(layers.leaves(loaded.settings.model_dump()))
     return tuple(
-        Shown(path, MASK if secret(path) else _text(value), loaded.origins.get(path, "default"))
+        Shown(path, MASK if secret(path) and value is not None else _text(value), loaded.origins.get(path, "default"))
         for path, value in values.items()
     )
 
@@ -103,4 +106,16 @@ def _text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-__all__ = ["MASK", "Loaded", "Settings", "SettingsRefused", "Shown", "Violation", "brokers", "load", "schema", "shown"]
+__all__ = [
+    "MASK",
+    "Loaded",
+    "Settings",
+    "SettingsRefused",
+    "Shown",
+    "Violation",
+    "brokers",
+    "check",
+    "load",
+    "schema",
+    "shown",
+]

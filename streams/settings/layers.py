@@ -13,6 +13,8 @@ from topics.errors import ConfigurationError
 
 FILE, PREFIX, BOOTSTRAP = "streams.toml", "STREAMS_", "KAFKA_BOOTSTRAP_SERVERS"
 
+WHOLE = frozenset(f"provider.{kind}.{table}" for kind in ("openai", "anthropic") for table in ("models", "prices"))
+
 Layer = dict[str, tuple[object, str]]
 
 
@@ -69,8 +71,8 @@ def flags(named: Mapping[str, object]) -> Layer:
 
 
 def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted path and value of everything that is no mapping."""
-    if not isinstance(value, dict):
+    """Dotted path and value of everything that is no mapping, or a table whose names are the user's own."""
+    if not isinstance(value, dict) or path in WHOLE:
         yield path, value
         return
     for key, inner in value.items():

@@ -10,7 +10,9 @@ from streams.settings.sections import SECTIONS, Settings, paths
 from topics.errors import ConfigurationError
 
 MASK = "********"
-SECRET = re.compile(r"password|jaas|secret|api[-_.]?key|credential|keystore\.key|(^|[._])token$", re.IGNORECASE)
+SECRET = re.compile(
+    r"password|jaas|secret|api[-_.]?key|credential|keystore\.key|(^|[._])(?<!per_)token$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,6 @@ def secret(path: str) -> bool:
 
 
 def _quoted(path: str, value: object) -> str:
-    if secret(path) or path.startswith("kafka.properties"):
+    if secret(path) or path.startswith("kafka.properties") or "@" in str(value):  # an address with a password
         return MASK
     return repr(value)[:80] if isinstance(value, str | int | float | None) else type(value).__name__

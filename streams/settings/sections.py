@@ -2,15 +2,22 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
+from streams.decisions.budget import BudgetPolicy
+from streams.decisions.dedup import DedupPolicy
 from streams.decisions.limits import DEEPEST, AdmissionPolicy
-from topics.catalog import PROMPT_BYTES
+from streams.decisions.refinement import Choice, RefinementPolicy
+from topics.catalog import INTERNAL_BYTES, MIB, PROMPT_BYTES
 
 LIMITS = AdmissionPolicy()
+BUDGET = BudgetPolicy()
+REPLIES = RefinementPolicy()
+TWINS = DedupPolicy()
 FREE = "echo"  # the one provider kind that costs nothing, so the environment alone may choose it
 
 
@@ -62,6 +69,8 @@ class Admit(Section):
     max_metadata_bytes: int = Field(LIMITS.max_metadata_bytes, ge=2, le=PROMPT_BYTES)
     max_id_bytes: int = Field(LIMITS.max_id_bytes, ge=1, le=4096)
     max_timeout_s: float = Field(LIMITS.max_timeout_s, gt=0, le=LIMITS.max_timeout_s, description="seconds")
+    max_k: int = Field(LIMITS.max_k, ge=1, le=1000, description="passages of a request")
+    max_filters: int = Field(LIMITS.max_filters, ge=0, le=1000, description="values that its filter names")
 
     def policy(self, *, embedded: bool) -> AdmissionPolicy:
         """The rule's knobs; unset ``plain_text`` is on for the embedded broker only."""
@@ -69,10 +78,64 @@ class Admit(Section):
         return AdmissionPolicy(plain_text=embedded if self.plain_text is None else self.plain_text, **given)
 
 
+class Dedup(Section):
+    """How long, and how many, `dedup` and `deliver` remember: ``DedupPolicy`` as settings."""
+
+    window_s: float = Field(TWINS.window_s, gt=0, le=30 * 86_400, description="seconds for which an answer is shared")
+    max_completed: int = Field(
+        TWINS.max_completed, ge=10_000, description="finished requests a partition; twice the un-acked span at least"
+    )
+    max_running: int = Field(TWINS.max_running, ge=1, description="requests in progress a partition")
+    max_waiters: int = Field(TWINS.max_waiters, ge=0, description="equal requests that wait for one answer")
+    max_waiter_bytes: int = Field(TWINS.max_waiter_bytes, ge=0, description="of their messages")
+    max_answer_bytes: int = Field(TWINS.max_answer_bytes, ge=0, le=PROMPT_BYTES, description="larger are not kept")
+    takeover_slack_s: float = Field(TWINS.takeover_slack_s, ge=1, le=86_400, description="after an owner's deadline")
+
+    def policy(self) -> DedupPolicy:
+        """The rule's knobs."""
+        return DedupPolicy(**self.model_dump())
+
+
+class RetrieveSettings(Section):
+    """How `retrieve` searches, and how `streams documents load` cuts."""
+
+    max_terms: int = Field(16, ge=1, le=256, description="words of a question that are looked up, the rarest")
+    part_chars: int = Field(2000, ge=100, le=100_000, description="a longer text is loaded in parts")
+
+
+class Assemble(Section):
+    """What `assemble` puts around a request's words, and how much of it: ``AssemblyPolicy`` as settings."""
+
+    templates_dir: Path | None = Field(None, description="directory of templates, NAME.j2 each")
+    max_rendered_bytes: int = Field(PROMPT_BYTES, ge=1, le=PROMPT_BYTES, description="what a template may make")
+    max_steps: int = Field(20_000, ge=1, le=1_000_000, description="loop steps, filters and calls of one rendering")
+    system: str | None = Field(None, min_length=1, description="system text for requests that bring none")
+    system_file: Path | None = Field(None, description="file with that text instead")
+    bytes_per_token: float = Field(BUDGET.bytes_per_token, ge=0.01, le=100, description="see `streams tokens ratio`")
+    ratio_version: str = Field(BUDGET.ratio_version, min_length=1, description="names the ratio in messages")
+    max_input_tokens: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="by model, `*` for the others; not named: no limit"
+    )
+
+    @model_validator(mode="after")
+    def _one_system_text(self) -> Self:
+        if self.system is not None and self.system_file is not None:
+            raise ValueError("system and system_file are both set: leave one out")
+        return self
+
+
 class Infer(Section):
     """How `infer` calls the provider."""
 
     in_flight: int = Field(256, ge=1, le=10_000, description="provider calls at once, per worker")
+
+
+class Refine(Section):
+    """Which replies `refine` lets through: ``RefinementPolicy`` as settings."""
+
+    empty: Choice = Field(REPLIES.empty, description="a reply with neither text nor tool calls")
+    truncated: Choice = Field(REPLIES.truncated, description="a reply that was cut short by the token limit")
+    max_answer_bytes: int = Field(REPLIES.max_answer_bytes, ge=1, le=INTERNAL_BYTES, description="of its text")
 
 
 class Echo(Section):
@@ -87,11 +150,53 @@ class Echo(Section):
     _split = field_validator("faults", mode="before")(_listed)
 
 
+class Price(Section):
+    """What a model costs: millionths of a dollar for a million tokens."""
+
+    input: int = Field(0, ge=0, le=10**12)
+    output: int = Field(0, ge=0, le=10**12)
+
+
+class Remote(Section):
+    """A provider behind HTTP, and with which key it is asked."""
+
+    base_url: str | None = Field(None, description="where its API begins, up to /v1")
+    api_key: SecretStr | None = Field(None, min_length=1, description="better: name where it is kept")
+    api_key_file: Path | None = Field(None, description="file with the key alone")
+    api_key_env: str | None = Field(None, pattern=r"^[A-Z_][A-Z0-9_]*$", description="variable with the key")
+    model: str | None = Field(None, min_length=1, description="for requests that name none")
+    models: dict[str, str] = Field(default_factory=dict, description="a name in requests → the provider's own")
+    prices: dict[str, Price] = Field(default_factory=dict, description="by the provider's name of the model")
+    connect_s: float = Field(5.0, gt=0, le=600, description="until there is a connection")
+    first_byte_s: float = Field(120.0, gt=0, le=3600, description="until the answer begins")
+    idle_s: float = Field(60.0, gt=0, le=3600, description="between two pieces of an answer")
+    total_s: float = Field(600.0, gt=0, le=86_400, description="for a whole call")
+    pool: int | None = Field(None, ge=1, le=10_000, description="connections; unset: as many as calls in flight")
+    max_bytes: int = Field(8 * MIB, ge=1024, le=64 * MIB, description="of one answer")
+
+    @field_validator("base_url")
+    @classmethod
+    def _http(cls, given: str | None) -> str | None:
+        at = urlsplit(given or "http://unset")
+        if at.scheme not in {"http", "https"} or not at.hostname or "@" in at.netloc or at.query or at.fragment:
+            raise ValueError("should be http(s)://host[:port][/path], with no user and no question mark")
+        return given
+
+
+class Anthropic(Remote):
+    """The API of messages."""
+
+    base_url: str | None = Field("https://api.anthropic.com", description="where its API begins, without /v1")
+    max_tokens: int = Field(4096, ge=1, le=10**7, description="of an answer, for requests that set none")
+
+
 class ProviderSettings(Section):
     """Who answers."""
 
     kind: str = Field(FREE, pattern=r"^[a-z][a-z0-9_-]*$")
     echo: Echo = Echo()
+    openai: Remote = Remote()
+    anthropic: Anthropic = Anthropic()
 
 
 class WorkerSettings(Section):
@@ -122,7 +227,11 @@ class Settings(BaseSettings):
     names: NameSettings = NameSettings()
     topics: TopicSettings = TopicSettings()
     admit: Admit = Admit()
+    dedup: Dedup = Dedup()
+    retrieve: RetrieveSettings = RetrieveSettings()
+    assemble: Assemble = Assemble()
     infer: Infer = Infer()
+    refine: Refine = Refine()
     provider: ProviderSettings = ProviderSettings()
     worker: WorkerSettings = WorkerSettings()
 

@@ -21,6 +21,8 @@ def error(path: str = "worker.slot", kind: str = "int_parsing", value: object = 
         ("provider.openai.api-key", True),
         ("provider.openai.token", True),
         ("provider.x.client_secret", True),
+        ("provider.x.access_token", True),
+        ("assemble.bytes_per_token", False),
         ("kafka.properties.sasl.oauthbearer.token", True),
         ("provider.echo.tokens_per_s", False),
         ("worker.slot", False),

@@ -5,15 +5,20 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from streams.decisions.budget import BudgetPolicy
+from streams.decisions.dedup import DedupPolicy
 from streams.decisions.limits import AdmissionPolicy
 from streams.settings.sections import (
     SECTIONS,
     Admit,
+    Assemble,
+    Dedup,
     Echo,
     Infer,
     Kafka,
     NameSettings,
     ProviderSettings,
+    Refine,
     Section,
     Settings,
     TopicSettings,
@@ -30,7 +35,10 @@ BOUNDS = [
     (Admit, "max_depth", 4, 200),
     (Admit, "max_metadata_bytes", 2, 1024 * 1024),
     (Admit, "max_id_bytes", 1, 4096),
+    (Assemble, "max_rendered_bytes", 1, 1024 * 1024),
+    (Assemble, "max_steps", 1, 1_000_000),
     (Infer, "in_flight", 1, 10_000),
+    (Refine, "max_answer_bytes", 1, 4 * 1024 * 1024),
     (WorkerSettings, "slot", 0, 999),
     (WorkerSettings, "http_port", 0, 65_535),
     (WorkerSettings, "session_timeout_s", 6, 300),
@@ -56,9 +64,17 @@ def test_values_beside_bounds_are_refused(section: type[Section], field: str, lo
 @pytest.mark.parametrize(
     ("section", "given"),
     [
+        (Refine, {"empty": "ignore"}),
+        (Refine, {"truncated": True}),
         (TopicSettings, {"retention_d": 0}),
         (TopicSettings, {"retention_d": 3651}),
         (Admit, {"max_timeout_s": 0}),
+        (Assemble, {"bytes_per_token": 0}),
+        (Assemble, {"bytes_per_token": 101}),
+        (Assemble, {"ratio_version": ""}),
+        (Assemble, {"system": ""}),
+        (Assemble, {"max_input_tokens": {"m": 0}}),
+        (Assemble, {"max_input_tokens": 5}),
         (Admit, {"max_timeout_s": 604_801}),
         (Echo, {"tokens_per_s": 0}),
         (NameSettings, {"namespace": ""}),
@@ -134,3 +150,38 @@ def test_paths_are_dotted_and_leave_properties_out() -> None:
 
 def test_sections_are_the_top_of_every_path() -> None:
     assert set(SECTIONS) == {path.split(".")[0] for path in paths(Settings)}
+
+
+def test_two_system_texts_are_refused_together() -> None:
+    with pytest.raises(ValidationError, match="system and system_file are both set"):
+        Assemble.model_validate({"system": "a", "system_file": "b"})
+
+
+@pytest.mark.parametrize("given", [{"system": "a"}, {"system_file": "b"}, {}])
+def test_one_system_text_or_none_is_accepted(given: dict[str, str]) -> None:
+    assert given == Assemble.model_validate(given).model_dump(
+        include={"system", "system_file"}, mode="json", exclude_none=True
+    )
+
+
+def test_budget_defaults_are_those_of_the_rule() -> None:
+    section, rule = Assemble(), BudgetPolicy()
+
+    assert (rule.bytes_per_token, rule.ratio_version) == (section.bytes_per_token, section.ratio_version)
+
+
+def test_dedup_defaults_are_those_of_the_rule() -> None:
+    assert DedupPolicy() == Settings().dedup.policy()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("window_s", 5.0), ("max_completed", 10_000), ("max_waiters", 0), ("takeover_slack_s", 1.0)]
+)
+def test_dedup_setting_reaches_the_policy(field: str, value: float) -> None:
+    assert value == getattr(Dedup(**{field: value}).policy(), field)  # type: ignore[arg-type]  # one of its fields
+
+
+@pytest.mark.parametrize(("field", "value"), [("window_s", 0), ("max_completed", 9_999), ("takeover_slack_s", 0.5)])
+def test_dedup_setting_below_its_bound_is_refused(field: str, value: float) -> None:
+    with pytest.raises(ValidationError, match=field):
+        Dedup(**{field: value})  # type: ignore[arg-type]  # the claim
