@@ -26,6 +26,7 @@ class HandClock:
         self._numbers = count()
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._asleep: set[asyncio.Future[None]] = set()
+        self._ending: set[HandTimeout] = set()
 
     def now_ms(self) -> int:
         """Epoch milliseconds, as wound so far."""
@@ -40,6 +41,15 @@ class HandClock:
     def sleepers(self) -> int:
         """How many sleep on it now."""
         return len(self._asleep)
+
+    @property
+    def ending(self) -> int:
+        """How many timeouts have passed whose bodies have not ended yet: winding on would be too early."""
+        return len(self._ending)
+
+    def ends(self, timeout: "HandTimeout", begun: bool) -> None:
+        """A timeout has passed (``begun``), or its body has ended."""
+        (self._ending.add if begun else self._ending.discard)(timeout)
 
     async def sleep(self, seconds: float) -> None:
         """Returns once the clock has been wound that far."""
@@ -99,9 +109,11 @@ class HandTimeout:
     ) -> None:
         if self._forget is not None:
             self._forget()
+        self._clock.ends(self, begun=False)
         await self._inner.__aexit__(kind, error, trace)
 
     def _end(self) -> None:
+        self._clock.ends(self, begun=True)
         self._inner.reschedule(0.0)
 
     def expired(self) -> bool:

@@ -89,8 +89,9 @@ class _Routed(logging.Handler):
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
+        action = getattr(record, "action", "library")  # modules of ours give their word as an extra field
         self._logger.log(
-            record.levelno, _said(record), action="library", logger=record.name, exc_info=record.exc_info or None
+            record.levelno, _said(record), action=action, logger=record.name, exc_info=record.exc_info or None
         )
 
 

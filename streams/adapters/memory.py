@@ -1,12 +1,22 @@
-"""What stands in for Kafka and RocksDB in memory? Topics as lists of records, and a table as a dict."""
+"""What stands in for Kafka, RocksDB and the engine's loop in memory? Topics as lists, and tables as dicts."""
 
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from itertools import count
+from typing import Any, TypeVar, cast
 from zlib import crc32
 
-from streams.ports import Clock
-from streams.stage import Headers, Record
+from streams.decisions import corpus, failures
+from streams.ports import Clock, Corpus
+from streams.stage import Headers, Output, Outputs, Record, Stage, Table, dressed, headers_of
 from topics.catalog import CATALOG
+from topics.errors import ConfigurationError, RecordTooLarge
 from topics.messages import Origin
+
+T = TypeVar("T")
+Shelf = tuple[str, str, int]  # app, table, partition
 
 
 class Log:
@@ -21,7 +31,7 @@ class Log:
         partitions = self.topics[topic]
         number = (crc32(key) if key is not None else next(self._turn)) % len(partitions) if at is None else at
         offset = len(partitions[number])
-        record = Record(topic, number, offset, self._clock.now_ms(), key, value, headers)
+        record = Record(topic, number, offset, self._clock.now_ms(), key, value, headers_of(headers))
         partitions[number].append(record)
         return record
 
@@ -49,3 +59,167 @@ class Rows:
     def delete(self, key: bytes) -> None:
         """Forgets a row, if it is there."""
         self._rows.pop(key, None)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All rows, in the order of the keys."""
+        return iter(sorted(self._rows.items()))
+
+
+class Documents:
+    """Keeps a corpus in step with the records of ``documents``, as a worker does beside its stages."""
+
+    def __init__(self, kept: Corpus) -> None:
+        self._kept, self._applied = kept, dict[int, int]()
+
+    def apply(self, record: Record) -> None:
+        """What is written is found at once."""
+        match corpus.change(record.key, record.value):
+            case corpus.Put(document):
+                self._kept.put(document)
+            case corpus.Drop(id) | corpus.Skip(id):
+                self._kept.drop(id or "")
+        self._applied[record.partition] = record.offset + 1
+        self._kept.commit(corpus.snapshot(self._applied))
+
+
+@dataclass(slots=True)
+class Running:
+    """One call, and how many handlers wait for it."""
+
+    task: asyncio.Task[Any]
+    partition: int
+    attached: int = 0
+
+
+class Store:
+    """What workers hold between records: rows, what is made of them, calls that run."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.tables: dict[Shelf, dict[bytes, bytes]] = defaultdict(dict)
+        self.derived: dict[Shelf, Any] = {}
+        self.calls: dict[tuple[str, bytes], Running] = {}
+
+    @property
+    def busy(self) -> int:
+        """Calls that run, less the handlers that do nothing but wait for one."""
+        running = [call for call in self.calls.values() if not call.task.done()]
+        return len(running) - sum(call.attached for call in running)
+
+    async def moved(self, partition: int | None) -> None:
+        """All partitions, or the one, went to another worker: rows come along; indexes and running calls do not."""
+        for shelf in [shelf for shelf in self.derived if partition in (None, shelf[2])]:
+            del self.derived[shelf]
+        gone = [place for place, call in self.calls.items() if partition in (None, call.partition)]
+        tasks = [self.calls.pop(place).task for place in gone]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def changes(self, stage: Stage, record: Record) -> bool:
+        """Whether handling the record would come to anything: tried on a copy of the rows; a stage that awaits may."""
+        if stage.slots:
+            return True
+        draft, shelf = Store(self.clock), shelf_of(stage, record)
+        draft.tables[shelf] = dict(self.tables.get(shelf, {}))
+        try:
+            outputs = list(cast(Outputs, stage.handle(record, MemoryScope(draft, stage, record))))
+        except Exception:
+            return True
+        return bool(outputs) or draft.tables[shelf] != self.tables.get(shelf, {})
+
+
+class MemoryScope:
+    """What a handler is given with one record."""
+
+    def __init__(self, store: Store, stage: Stage, record: Record) -> None:
+        self._store, self._stage, self._record = store, stage, record
+
+    @property
+    def table(self) -> Rows:
+        """The rows of the record's partition."""
+        if self._stage.table is None:
+            raise ConfigurationError(
+                "table", None, f"name one in the stage {self._stage.name}, which asks for its rows"
+            )
+        return Rows(self._store.tables[shelf_of(self._stage, self._record)])
+
+    def derived(self, build: Callable[[Table], T]) -> T:
+        """What was made of the partition's rows, once for as long as it stays here."""
+        shelf, derived = shelf_of(self._stage, self._record), self._store.derived
+        if shelf not in derived:
+            derived[shelf] = build(self.table)
+        return cast(T, derived[shelf])
+
+    @property
+    def now_ms(self) -> int:
+        """The record's time, or the clock's for a stage that reads it."""
+        return self._store.clock.now_ms() if self._stage.reads_clock else self._record.timestamp_ms
+
+    async def settled(self) -> None:
+        """At once: a dict has no changelog."""
+
+    async def shared(self, key: bytes, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of the one running call under ``key``."""
+        calls, place = self._store.calls, (self._stage.name, key)
+        if place not in calls:
+            calls[place] = Running(asyncio.ensure_future(call()), self._record.partition)
+        running = calls[place]
+        running.attached += 1
+        try:
+            return cast(T, await asyncio.shield(running.task))
+        finally:
+            running.attached -= 1
+            if not running.attached and calls.get(place) is running:
+                del calls[place]
+
+
+def shelf_of(stage: Stage, record: Record) -> Shelf:
+    """Where the rows of a record's partition stand."""
+    return (stage.app, stage.table or "", record.partition)
+
+
+@dataclass(slots=True)
+class Fault:
+    """An error that a stage raises instead of handling, so many times."""
+
+    stage: str
+    error: Exception
+    left: int
+    topic: str | None
+
+
+class Faults:
+    """The faults that are still to come."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def add(self, stage: str, error: Exception, times: int, topic: str | None) -> None:
+        """The stage raises that often (for records of ``topic`` only, where it is given)."""
+        self._faults.append(Fault(stage, error, times, topic))
+
+    def next_of(self, stage: Stage, record: Record) -> Exception | None:
+        """What the stage raises for this record, or None."""
+        for fault in self._faults:
+            if fault.left and fault.stage == stage.name and fault.topic in (None, record.topic):
+                fault.left -= 1
+                return fault.error
+        return None
+
+
+def checked(stage: Stage, record: Record, outputs: Outputs) -> list[Output]:
+    """The outputs with their evidence; ``RecordTooLarge`` where a topic would refuse one."""
+    ready = [dressed(record, stage.name, output) for output in outputs]
+    for output in ready:
+        size, limit = len(output.value or b"") + len(output.key or b""), CATALOG[output.topic].max_bytes
+        if size > limit:
+            raise RecordTooLarge(output.topic, size, limit)
+    return ready
+
+
+def refused(stage: Stage, record: Record, error: Exception, now_ms: int) -> Output:
+    """What is written for a record whose handler raised."""
+    refusal = failures.refusal(record, stage.name, error, now_ms=now_ms, app=stage.app)
+    output = Output(refusal.topic, refusal.key, refusal.value, "failed", refusal.partition, refusal.headers)
+    return dressed(record, stage.name, output)

@@ -11,6 +11,7 @@ from typing import Any
 
 from streams.decisions import identity
 from streams.decisions.answers import refused
+from streams.decisions.assembly import brings_system
 from streams.decisions.failures import failure_of
 from streams.decisions.identity import DeduplicationKey
 from streams.decisions.limits import AdmissionPolicy, Violation, inspect, told
@@ -73,7 +74,7 @@ def decide(value: bytes | None, content_type: bytes | None, origin: Origin, poli
     request, violations = inspect(data, policy)
     if violations:
         return Reject(_refusal(request, violations, derived, origin))
-    return Admit(_admitted(request, derived, origin))
+    return Admit(_admitted(request, derived, origin, policy))
 
 
 def _read(value: bytes | None, media_type: str | None, policy: AdmissionPolicy) -> Mapping[str, Any]:
@@ -140,11 +141,14 @@ def _refusal(request: Request, violations: tuple[Violation, ...], derived: str, 
     return refused(known, origin, told(violations), request_hash=origin.hash, metadata=metadata)
 
 
-def _admitted(request: Request, derived: str, origin: Origin) -> Admitted:
+def _admitted(request: Request, derived: str, origin: Origin, policy: AdmissionPolicy) -> Admitted:
     body = identity.canonical_request(request)
     hashed = identity.body_hash(body)
     known = derived if request.id is None else request.id
-    whose = identity.identity(request.tenant, known, hashed)
+    template = None if request.template is None else policy.templates[request.template]
+    system = None if brings_system(body["messages"]) else policy.system_hash
+    version = identity.template_version(template, system)
+    whose = identity.identity(request.tenant, known, hashed, template=version)
     return Admitted(
         id=known,
         tenant=request.tenant,
@@ -152,14 +156,21 @@ def _admitted(request: Request, derived: str, origin: Origin) -> Admitted:
         request_hash=hashed,
         origin=origin,
         metadata=request.metadata,
-        dedup_key=str(_dedup_key(request, body["messages"], whose)),
+        dedup_key=str(_dedup_key(request, body["messages"], whose, version)),
         lane=request.priority,
         deadline_ms=_deadline_ms(request, origin),
-        work=Work(messages=tuple(body["messages"]), model=request.model, params=request.params),
+        template_version=template,
+        work=Work(
+            messages=tuple(body["messages"]),
+            model=request.model,
+            params=request.params,
+            retrieve=_selector(request),
+            template=request.template,
+        ),
     )
 
 
-def _dedup_key(request: Request, messages: list[dict[str, Any]], whose: str) -> DeduplicationKey:
+def _dedup_key(request: Request, messages: list[dict[str, Any]], whose: str, version: str | None) -> DeduplicationKey:
     if request.session is not None or not request.dedup:
         return DeduplicationKey.from_identity(whose)
     return DeduplicationKey.from_prompt(
@@ -168,9 +179,13 @@ def _dedup_key(request: Request, messages: list[dict[str, Any]], whose: str) -> 
         model=request.model,
         params=request.params,
         sample=request.sample,
-        template=request.template,
-        retrieve=None if request.retrieve is None else request.retrieve.model_dump(),
+        template=version,
+        retrieve=_selector(request),
     )
+
+
+def _selector(request: Request) -> dict[str, Any] | None:
+    return None if request.retrieve is None else request.retrieve.model_dump()
 
 
 def _deadline_ms(request: Request, origin: Origin) -> int | None:

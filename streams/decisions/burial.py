@@ -7,7 +7,7 @@ from typing import Any
 
 from topics import wire
 from topics.answer import rfc3339
-from topics.catalog import PROMPT_BYTES
+from topics.catalog import CATALOG, PROMPT_BYTES, Names
 from topics.messages import Failed
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -25,6 +25,21 @@ class Where:
 
     topic: str
     group: str
+
+
+def where(failed: Failed, names: Names, app: str | None) -> Where:
+    """Kafka's names around a failure.
+
+    Args:
+        failed: What travelled on ``failed``.
+        names: How topics and groups are called.
+        app: The app of the stage that gave it up, None where nobody knows.
+
+    Returns:
+        The original's topic, as it is where it is none of ours, and the group, empty without an app.
+    """
+    topic = failed.origin.topic
+    return Where(names.topic(topic) if topic in CATALOG else topic, names.group(app) if app else "")
 
 
 def intact(value: bytes | None, expected: str) -> bool:
@@ -72,6 +87,22 @@ def evidence(failed: Failed, where: Where) -> Headers:
         "disposition": failed.disposition or "permanent",
     }
     return tuple((ERROR + word, cut(str(value))) for word, value in told.items())
+
+
+def told(headers: Headers) -> dict[str, str]:
+    """The evidence of a dead letter, read back.
+
+    Args:
+        headers: All headers of a record; it may be anybody's.
+
+    Returns:
+        Word → text, the first of each word; none for a record that nobody of us buried.
+
+    >>> told((("prompts.error.kind", b"too_large"), ("own", b"1")))
+    {'kind': 'too_large'}
+    """
+    ours = ((name.removeprefix(ERROR), value) for name, value in reversed(headers) if name.startswith(ERROR))
+    return {word: (value or b"").decode(errors="replace") for word, value in ours}
 
 
 def with_own(headers: Headers, own: Iterable[tuple[str, bytes]], limit: int = HEADER_BYTES) -> Headers:

@@ -51,7 +51,7 @@ class DeduplicationKey:
             model: The model or route that is asked.
             params: Provider parameters, JSON values by name; their order is irrelevant.
             sample: Number of the draw.
-            template: Version of the template, or None.
+            template: What ``template_version`` returned.
             retrieve: The retrieval selector, or None.
 
         Returns:
@@ -82,7 +82,7 @@ class DeduplicationKey:
         return cls(f"i:{identity}")
 
 
-def identity(tenant: str | None, request_id: str, body_hash: str, lineage: int = 0) -> str:
+def identity(tenant: str | None, request_id: str, body_hash: str, lineage: int = 0, template: str | None = None) -> str:
     """Names one request: the same again is a resend, which is answered from the first one's final.
 
     Args:
@@ -90,6 +90,7 @@ def identity(tenant: str | None, request_id: str, body_hash: str, lineage: int =
         request_id: The caller's id, or the derived one.
         body_hash: What ``body_hash`` returned.
         lineage: How often the request was redriven.
+        template: What ``template_version`` returned: another version makes another request of the same words.
 
     Returns:
         SHA-256, 64 hex digits.
@@ -97,7 +98,24 @@ def identity(tenant: str | None, request_id: str, body_hash: str, lineage: int =
     >>> identity(None, "a-1", "00") == identity("", "a-1", "00")
     False
     """
-    return _digest(b"identity", _optional(tenant), request_id.encode(), body_hash.encode(), b"%d" % lineage)
+    named = (_optional(tenant), request_id.encode(), body_hash.encode(), b"%d" % lineage)
+    return _digest(b"identity", *named, *(() if template is None else (template.encode(),)))
+
+
+def template_version(template: str | None, system: str | None) -> str | None:
+    """Names what is put around the words of a request.
+
+    Args:
+        template: Hash of its template, or None.
+        system: Hash of the system text that is added to it, or None.
+
+    Returns:
+        None where nothing is put around them, so that their key does not depend on it.
+
+    >>> template_version("ab", None)
+    'ab'
+    """
+    return template if system is None else f"{template or ''}+{system}"
 
 
 def body_hash(body: Mapping[str, Any]) -> str:

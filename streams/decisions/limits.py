@@ -7,8 +7,9 @@ says never holds prompt text: values are shown for the few fields that cannot ho
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,12 +22,12 @@ from topics.wire import canonical
 DEEPEST = 200  # the JSON writers give up at 254, and messages wrap requests in a few levels more
 SHOWN = 40  # characters of a name or value
 REPORTED = 20  # violations of one request
+NAMED = 400  # characters of the templates that there are
 NAMES = ("id", "model", "tenant", "session", "template", "reply_to")
-TELLING = frozenset({*NAMES, "priority", "timeout_s", "sample", "stream", "dedup"})  # values that may be repeated
-FEATURES = {
-    field: Request.model_fields[field].default
-    for field in ("session", "stream", "reply_to", "retrieve", "template", "dedup", "sample")
-}
+TELLING = frozenset(
+    {*NAMES, "priority", "timeout_s", "sample", "stream", "dedup", "retrieve.k"}
+)  # values that may be repeated
+FEATURES = {field: Request.model_fields[field].default for field in ("session", "stream", "reply_to")}
 OWNED = {
     **dict.fromkeys(("model", "messages", "prompt"), "set the request's own field instead"),
     **dict.fromkeys(("stream", "stream_options"), "whether pieces are wanted is a field of the request"),
@@ -36,7 +37,8 @@ OWNED = {
         ("api_key", "base_url", "extra_headers", "extra_query", "extra_body"), "connections are the pipeline's settings"
     ),
 }
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+# Tag characters are words that nobody sees; bidi controls and line separators show a name as another one.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,11 @@ class AdmissionPolicy:
         max_metadata_bytes: Bytes of ``metadata`` as JSON.
         max_id_bytes: Bytes of an id, and of every other name (model, tenant, …).
         max_timeout_s: Seconds; seven days, never above the retention.
+        max_k: Passages of a request.
+        max_filters: Values that a filter names, over all its names.
         ready: Optional fields whose feature is there; any other value than the default is refused for the rest.
+        templates: Name of each template that a request may ask for → its version, 64 hex digits.
+        system_hash: Hash of the system text that requests without one of their own get; None: they get none.
 
     Raises:
         ConfigurationError: ``max_depth`` is above what can be written.
@@ -66,9 +72,14 @@ class AdmissionPolicy:
     max_metadata_bytes: int = 16 * 1024
     max_id_bytes: int = 256
     max_timeout_s: float = 7 * 86_400
+    max_k: int = 50
+    max_filters: int = 32
     ready: frozenset[str] = frozenset()
+    templates: Mapping[str, str] = field(default_factory=dict)
+    system_hash: str | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "templates", MappingProxyType(dict(self.templates)))
         if self.max_depth > DEEPEST:
             raise ConfigurationError("admit.max_depth", self.max_depth, f"set at most {DEEPEST}")
 
@@ -180,14 +191,14 @@ def _sizes(request: Request, policy: AdmissionPolicy) -> Iterator[Violation]:
 
 
 def _names(request: Request, policy: AdmissionPolicy) -> Iterator[Violation]:
-    for field in NAMES:
-        name = getattr(request, field)
+    for path in NAMES:
+        name = getattr(request, path)
         if name is None:
             continue
         if not name or CONTROL.search(name):
-            yield Violation(field, "is empty or holds control characters", _shown(field, name))
+            yield Violation(path, "is empty or holds control or tag characters", _shown(path, name))
         if len(name.encode()) > policy.max_id_bytes:
-            yield _over(field, "bytes", len(name.encode()), policy.max_id_bytes)
+            yield _over(path, "bytes", len(name.encode()), policy.max_id_bytes)
 
 
 def _owned(request: Request, policy: AdmissionPolicy) -> Iterator[Violation]:
@@ -197,10 +208,36 @@ def _owned(request: Request, policy: AdmissionPolicy) -> Iterator[Violation]:
 
 
 def _features(request: Request, policy: AdmissionPolicy) -> Iterator[Violation]:
-    for field, default in FEATURES.items():
-        value = getattr(request, field)
-        if value != default and field not in policy.ready:
-            yield Violation(field, "is not supported yet", _shown(field, value), "leave it out")
+    for path, default in FEATURES.items():
+        value = getattr(request, path)
+        if value != default and path not in policy.ready:
+            yield Violation(path, "is not supported yet", _shown(path, value), "leave it out")
+
+
+def _template(request: Request, policy: AdmissionPolicy) -> Iterator[Violation]:
+    name, known = request.template, sorted(policy.templates)
+    if name is None or name in policy.templates:
+        return
+    near = get_close_matches(name[:SHOWN], known, n=1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    there = f"{guess}there are {', '.join(known)[:NAMED]}" if known else "assemble.templates_dir names no templates"
+    yield Violation("template", "there is no such template", _shown("template", name), there)
+
+
+def _retrieve(request: Request, policy: AdmissionPolicy) -> Iterator[Violation]:
+    if request.retrieve is None:
+        return
+    if request.retrieve.k > policy.max_k:
+        yield _over("retrieve.k", "passages", request.retrieve.k, policy.max_k)
+    given = {name: value if isinstance(value, list) else [value] for name, value in request.retrieve.filter.items()}
+    if (values := sum(map(len, given.values()))) > policy.max_filters:
+        yield _over("retrieve.filter", "values", values, policy.max_filters)
+    for name, some in given.items():
+        if not some or not all(isinstance(one, str | int | float) for one in some):
+            path = f"retrieve.filter.{_printable(name)}"
+            yield Violation(
+                path, "is neither text, number nor boolean", hint="or a list of these, of which one is enough"
+            )
 
 
 def _timeout(request: Request, policy: AdmissionPolicy) -> Iterator[Violation]:
@@ -211,7 +248,17 @@ def _timeout(request: Request, policy: AdmissionPolicy) -> Iterator[Violation]:
         yield _over("timeout_s", "seconds", timeout_s, policy.max_timeout_s)
 
 
-CHECKS: tuple[Check, ...] = (_content, _sizes, _names, _owned, _features, _timeout)
+def _format(request: Request, policy: AdmissionPolicy) -> Iterator[Violation]:
+    if request.params.get("response_format") is None:
+        return
+    from streams.decisions import answer_schema  # its library is slow to import, and most requests want no schema
+
+    found = answer_schema.asked(request.params)
+    if isinstance(found, answer_schema.Unusable):
+        yield Violation(f"params.{found.path}", found.reason)
+
+
+CHECKS: tuple[Check, ...] = (_content, _sizes, _names, _owned, _features, _template, _retrieve, _timeout, _format)
 
 
 def _over(path: str, unit: str, size: float | str, limit: float) -> Violation:
@@ -225,4 +272,5 @@ def _printable(name: str) -> str:
 def _shown(path: str, value: object) -> str | None:
     if path not in TELLING or not isinstance(value, str | int | float | bool):
         return None
-    return json.dumps(value[:SHOWN] if isinstance(value, str) else value, ensure_ascii=False)
+    text = json.dumps(value[:SHOWN] if isinstance(value, str) else value, ensure_ascii=False)
+    return CONTROL.sub(lambda hit: json.dumps(hit[0])[1:-1], text)

@@ -6,6 +6,8 @@ Guarantees:
     tests/unit/streams/stages/test_bury.py::test_original_with_another_hash_is_replaced_by_the_request
     headers stay below their cap:
     tests/unit/streams/stages/test_bury.py::test_headers_of_a_talkative_original_stay_below_the_cap
+    bytes above the limit of dead letters are named, not lost in silence:
+    tests/unit/streams/stages/test_bury.py::test_original_above_the_limit_of_dead_letters_is_replaced_by_the_request
     a passed deadline gets no dead letter:
     tests/unit/streams/stages/test_bury.py::test_expired_request_without_disposition_is_not_buried
 NOT Responsible For: answering (deliver), sending dead letters again.
@@ -21,7 +23,7 @@ from topics.catalog import CATALOG, DEAD_LETTERS, FAILED, Names
 from topics.messages import Failed
 
 SLOTS = 64  # each holds at most one original of 1 MiB
-GONE = ((burial.ERROR + "original", b"gone"),)
+LOST = burial.ERROR + "original"
 
 
 def stage(originals: Originals, *, names: Names | None = None, apps: Mapping[str, str] | None = None) -> Stage:
@@ -34,21 +36,25 @@ def stage(originals: Originals, *, names: Names | None = None, apps: Mapping[str
         if failed.disposition is None:
             return ()
         original = await originals.fetch(failed.origin)
-        return (_letter(record, failed, original, _where(failed, known, app_of)),)
+        where = burial.where(failed, known, app_of.get(failed.stage))
+        return (_letter(record, failed, original, where),)
 
     return Stage("bury", "bury", reads=(FAILED,), writes=(DEAD_LETTERS,), handle=handle, slots=SLOTS)
 
 
 def _letter(record: Record, failed: Failed, original: Record | None, where: burial.Where) -> Output:
     evidence = burial.evidence(failed, where)
-    if original is None or not burial.intact(original.value, failed.origin.hash):
-        value = burial.canonical_request(failed)
-        return Output(DEAD_LETTERS, record.header(ORIGINAL_KEY), value, "buried-request", headers=evidence + GONE)
+    lost = _lost(failed, original)
+    if original is None or lost is not None:
+        value, why = burial.canonical_request(failed), ((LOST, lost or b"gone"),)
+        return Output(DEAD_LETTERS, record.header(ORIGINAL_KEY), value, "buried-request", headers=evidence + why)
     headers = burial.with_own(evidence, original.headers)
     return Output(DEAD_LETTERS, original.key, original.value, "buried-original", headers=headers)
 
 
-def _where(failed: Failed, names: Names, apps: Mapping[str, str]) -> burial.Where:
-    topic = failed.origin.topic
-    app = apps.get(failed.stage)
-    return burial.Where(names.topic(topic) if topic in CATALOG else topic, names.group(app) if app else "")
+def _lost(failed: Failed, original: Record | None) -> bytes | None:
+    """Why the original bytes cannot be buried, in one word; None where they can."""
+    if original is None or not burial.intact(original.value, failed.origin.hash):
+        return b"gone"
+    size = len(original.value or b"") + len(original.key or b"")
+    return b"too-large" if size > CATALOG[DEAD_LETTERS].max_bytes else None

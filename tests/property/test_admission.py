@@ -66,7 +66,7 @@ POLICIES = st.builds(
     max_messages=st.integers(0, 3),
     max_depth=st.integers(1, 9),
     max_id_bytes=st.integers(7, 20),
-    ready=st.frozensets(st.sampled_from(["session", "stream", "dedup", "sample", "retrieve"])),
+    ready=st.frozensets(st.sampled_from(["session", "stream", "dedup", "sample"])),
 )
 READERS = {Admit: (Admitted, "message"), Reject: (Answer, "answer"), Undecodable: (Failed, "failed")}
 

@@ -79,7 +79,7 @@ def ran(plan: Run, *faults: str) -> Pipeline:
     async def scenario() -> None:
         for value, headers in plan.values:
             await pipeline.submit(value, headers=headers)
-        await pipeline.wind(0.7)
+        await pipeline.advance(0.7)
         for topic, offset in plan.again:
             for partition in range(2):
                 pipeline.redeliver(topic, partition, offset)

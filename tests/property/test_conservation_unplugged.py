@@ -1,36 +1,15 @@
-"""Each stage has its task: with any one unplugged, a named outcome of the same run is another one."""
+"""With a stage unplugged, nothing is lost: what it would have handled waits before it."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
 from streams.pipeline import Parts, compose
 from streams.stage import Stage
 from streams.testing import Pipeline
-from topics.catalog import ADMITTED, ASSEMBLED, DEAD_LETTERS, DEDUPED, INFERRED, PROMPTS, REFINED, RESULTS, RETRIEVED
+from topics.catalog import ADMITTED, PROMPTS, RESULTS
 
-Outcome = Callable[[Pipeline], object]
-
-
-def written(topic: str) -> Outcome:
-    return lambda pipeline: len(pipeline.records(topic))
-
-
-def statuses(pipeline: Pipeline) -> list[str]:
-    return sorted(answer.status for answer in pipeline.answers())
-
-
-PARTS: dict[str, tuple[Outcome, object, object]] = {
-    "admit": (statuses, ["completed", "completed", "rejected", "rejected"], []),
-    "dedup": (written(DEDUPED), 2, 0),
-    "retrieve": (written(RETRIEVED), 2, 0),
-    "assemble": (written(ASSEMBLED["low"]), 1, 0),
-    "infer": (written(INFERRED), 2, 0),
-    "refine": (written(REFINED), 2, 0),
-    "deliver": (statuses, ["completed", "completed", "rejected", "rejected"], ["rejected"]),
-    "bury": (written(DEAD_LETTERS), 1, 0),
-}
+STAGES = ("dedup", "retrieve", "assemble", "infer", "refine", "deliver")
 
 
 def ran(without: str | None = None) -> Pipeline:
@@ -50,18 +29,7 @@ def ran(without: str | None = None) -> Pipeline:
     return pipeline
 
 
-@pytest.mark.parametrize("name", PARTS)
-def test_stage_unplugged_changes_its_named_outcome(name: str) -> None:
-    outcome, whole, without = PARTS[name]
-
-    assert (whole, without) == (outcome(ran()), outcome(ran(name)))
-
-
-def test_every_stage_of_the_pipeline_has_a_row() -> None:
-    assert list(PARTS) == [stage.name for stage in ran().stages]
-
-
-@pytest.mark.parametrize("name", sorted(set(PARTS) - {"admit", "bury"}))
+@pytest.mark.parametrize("name", STAGES)
 def test_stage_unplugged_leaves_requests_waiting_and_not_lost(name: str) -> None:
     """B62."""
     pipeline = ran(name)

@@ -12,6 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.adapters.providers.echo import EchoProvider
+from streams.adapters.retriever.memory import MemoryRetriever
+from streams.decisions.assembly import AssemblyPolicy
+from streams.decisions.budget import BudgetPolicy
 from streams.decisions.limits import AdmissionPolicy
 from streams.stage import Output, Record, Stage, dressed
 from streams.stages import admit, assemble, bury, dedup, deliver, infer, refine, retrieve
@@ -43,6 +46,9 @@ FIELDS = st.fixed_dictionaries(
 )
 
 
+AROUND = AssemblyPolicy("be brief", BudgetPolicy(1.0, "r", {"*": 200}))
+
+
 class Kept:
     """Originals with the same record for every origin."""
 
@@ -61,8 +67,9 @@ def answered(build: Callable[..., Open]) -> Callable[..., Open]:
 
 MAKERS: dict[str, tuple[Callable[[], Stage], str, Callable[..., Open]]] = {
     "dedup": (dedup.stage, "admitted", admitted),
-    "retrieve": (retrieve.stage, DEDUPED, deduped),
+    "retrieve": (lambda: retrieve.stage(MemoryRetriever.of()), DEDUPED, deduped),
     "assemble": (assemble.stage, RETRIEVED, retrieved),
+    "assemble-around": (lambda: assemble.stage(AROUND), RETRIEVED, retrieved),
     # why no real bound: the deadline of 50 ms is the clock's that the test holds, not the machine's
     "infer": (
         lambda: infer.stage(EchoProvider(), within=lambda _: asyncio.timeout(None)),

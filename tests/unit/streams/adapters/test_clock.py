@@ -143,3 +143,36 @@ def test_timeout_without_an_end_never_passes() -> None:
         return bound.expired()
 
     assert False is asyncio.run(scenario())
+
+
+def test_timeout_that_passes_is_ending_until_its_body_has_ended() -> None:
+    clock = HandClock()
+    seen = list[int]()
+
+    async def scenario() -> None:
+        async def bounded() -> None:
+            async with clock.within(1.0):
+                await clock.sleep(9.0)  # why: the thing itself, by the hand clock
+
+        task = asyncio.ensure_future(bounded())
+        await asyncio.sleep(0)
+        seen.append(clock.ending)
+        clock.wind_to(clock.now_ms() + 1000)
+        seen.append(clock.ending)
+        await asyncio.gather(task, return_exceptions=True)
+        seen.append(clock.ending)
+
+    asyncio.run(scenario())
+    assert [0, 1, 0] == seen
+
+
+def test_timeout_that_is_left_in_time_is_never_ending() -> None:
+    clock = HandClock()
+
+    async def scenario() -> int:
+        async with clock.within(1.0):
+            pass
+        clock.wind_to(clock.now_ms() + 5000)
+        return clock.ending
+
+    assert 0 == asyncio.run(scenario())

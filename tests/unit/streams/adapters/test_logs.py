@@ -244,6 +244,13 @@ def test_library_line_is_made_of_safe_arguments(template: str, args: tuple[objec
     assert expected == sink.lines[0]["event"]
 
 
+def test_line_of_our_own_keeps_its_action() -> None:
+    sink = Sink()
+    logging.getLogger("streams.engine.worker").warning("wiped %s", "a store", extra={"action": "wiped"})
+
+    assert "wiped" == sink.lines[0]["action"]
+
+
 def test_exception_of_a_library_has_no_text() -> None:
     sink = Sink()
     try:

@@ -15,7 +15,7 @@ from topics.request import Request
 DERIVED = "prompts-3-1042-ml29f9c0"
 USUAL = AdmissionPolicy()
 PLAIN = AdmissionPolicy(plain_text=True)
-EVERYTHING = AdmissionPolicy(ready=frozenset({"session", "dedup", "sample", "template", "retrieve"}))
+EVERYTHING = AdmissionPolicy(ready=frozenset({"session", "dedup", "sample"}), templates={"t": "v-1"})
 AT = "2026-01-31T12:00:00.000Z"
 
 
@@ -306,3 +306,74 @@ def test_raw_hash_of_origin_travels_for_burial():
     outcome = admission.decide(value, None, door.origin(hash=sha256(value).hexdigest()), USUAL)
 
     assert sha256(value).hexdigest() == outcome.message.origin.hash
+
+
+SYSTEM = AdmissionPolicy(system_hash="ab" * 32)
+
+
+def versioned(version):
+    return AdmissionPolicy(templates={"t": version})
+
+
+def test_template_of_a_request_travels_with_its_version():
+    message = admitted(door.raw(template="t"), policy=versioned("v-1"))
+
+    assert ("t", "v-1") == (message.work.template, message.template_version)
+
+
+@pytest.mark.parametrize("field", ["dedup_key", "identity"])
+def test_template_of_another_version_makes_another_request(field):
+    """B6."""
+    one, other = (admitted(door.raw(id="a", template="t"), policy=versioned(version)) for version in ("v-1", "v-2"))
+
+    assert getattr(one, field) != getattr(other, field)
+
+
+def test_template_of_another_version_keeps_the_request_hash():
+    """B131."""
+    one, other = (admitted(door.raw(id="a", template="t"), policy=versioned(version)) for version in ("v-1", "v-2"))
+
+    assert one.request_hash == other.request_hash
+
+
+def test_templates_of_one_version_under_two_names_share_an_answer():
+    both = AdmissionPolicy(templates={"t": "v-1", "u": "v-1"})
+    one, other = (admitted(door.raw(template=name), policy=both) for name in ("t", "u"))
+
+    assert one.dedup_key == other.dedup_key
+
+
+def test_template_that_is_not_asked_for_changes_nothing():
+    assert admitted(door.raw(id="a")) == admitted(door.raw(id="a"), policy=versioned("v-1"))
+
+
+@pytest.mark.parametrize("field", ["dedup_key", "identity"])
+def test_system_text_that_is_added_makes_another_request(field):
+    plain, other = admitted(door.raw(id="a")), admitted(door.raw(id="a"), policy=SYSTEM)
+
+    assert getattr(plain, field) != getattr(other, field)
+
+
+def test_system_text_of_the_requests_own_leaves_it_as_it_was():
+    own = door.raw(
+        id="a", prompt=None, messages=[{"role": "system", "content": "s"}, {"role": "user", "content": "hi"}]
+    )
+
+    assert admitted(own) == admitted(own, policy=SYSTEM)
+
+
+def test_unknown_template_is_refused_by_name():
+    assert 'template = "x": there is no such template' in refused(door.raw(template="x")).error.message
+
+
+@pytest.mark.parametrize(
+    ("given", "selector"),
+    [
+        ({}, None),
+        ({"retrieve": None}, None),
+        ({"retrieve": {}}, {"k": 4, "filter": {}}),
+        ({"retrieve": {"k": 2, "filter": {"a": ["x"]}}}, {"k": 2, "filter": {"a": ["x"]}}),
+    ],
+)
+def test_decide_selector_of_a_request_is_part_of_its_work(given, selector):
+    assert selector == admitted(door.raw(**given)).work.retrieve

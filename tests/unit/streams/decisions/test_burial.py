@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streams.decisions import burial
 from tests.support.builders import failed, failure, work
-from topics.catalog import PROMPT_BYTES
+from topics.catalog import PROMPT_BYTES, Names
 from topics.request import Request
 
 WHERE = burial.Where("prompts", "prompts.infer")
@@ -174,3 +174,42 @@ def test_examples_of_the_rule_are_true() -> None:
     ran = doctest.testmod(burial)
 
     assert (0, True) == (ran.failed, ran.attempted > 0)
+
+
+def test_evidence_read_back_is_what_was_written() -> None:
+    written = burial.evidence(failed(attempts=3), WHERE)
+
+    assert told(written) == burial.told((("own", b"1"), *written, ("traceparent", b"00")))
+
+
+@pytest.mark.parametrize(
+    ("headers", "read"),
+    [
+        ((), {}),
+        ((("own", b"kind"), ("prompts.stage", b"bury")), {}),
+        ((("prompts.error.kind", b"first"), ("prompts.error.kind", b"second")), {"kind": "first"}),
+        ((("prompts.error.kind", b"\xff"),), {"kind": "\ufffd"}),
+    ],
+)
+def test_evidence_of_anybody_is_read_without_fault(headers: burial.Headers, read: dict[str, str]) -> None:
+    assert read == burial.told(headers)
+
+
+@given(HEADERS)
+def test_evidence_of_any_headers_is_text(headers: burial.Headers) -> None:
+    assert all(isinstance(text, str) for text in burial.told(headers).values())
+
+
+@pytest.mark.parametrize(
+    ("topic", "app", "where"),
+    [
+        ("prompts", "infer", burial.Where("acme-prompts", "acme.infer")),
+        ("admitted", None, burial.Where("acme.admitted", "")),
+        ("theirs", "core", burial.Where("theirs", "acme.core")),
+    ],
+)
+def test_place_of_a_failure_has_the_names_of_kafka(topic: str, app: str | None, where: burial.Where) -> None:
+    gone = failed()
+    gone = gone.model_copy(update={"origin": gone.origin.model_copy(update={"topic": topic})})
+
+    assert where == burial.where(gone, Names("acme.", "acme-"), app)

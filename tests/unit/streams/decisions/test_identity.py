@@ -248,3 +248,23 @@ def test_derived_id_is_made_of_coordinates_and_time(coordinates, text):
 )
 def test_normal_text_has_one_form(text, normal):
     assert normal == normal_text(text)
+
+
+GOLDEN_IDENTITY = identity.identity("t", "a-1", "00")
+
+
+def test_identity_without_a_template_is_what_it_was():
+    assert GOLDEN_IDENTITY == identity.identity("t", "a-1", "00", template=None)
+
+
+@pytest.mark.parametrize("template", ["", "v1", "0"])
+def test_identity_with_a_template_is_another(template):
+    assert GOLDEN_IDENTITY != identity.identity("t", "a-1", "00", template=template)
+
+
+@pytest.mark.parametrize(
+    ("template", "system", "version"),
+    [(None, None, None), ("ab", None, "ab"), (None, "cd", "+cd"), ("ab", "cd", "ab+cd")],
+)
+def test_version_names_what_stands_around_the_words(template, system, version):
+    assert version == identity.template_version(template, system)

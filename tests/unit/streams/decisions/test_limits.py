@@ -13,7 +13,10 @@ SMALL = AdmissionPolicy(
     max_metadata_bytes=20,
     max_id_bytes=7,
     max_timeout_s=30,
+    max_k=3,
+    max_filters=2,
 )
+NO_SCALAR = "is neither text, number nor boolean (or a list of these, of which one is enough)"
 USUAL = AdmissionPolicy()
 HELLO = {"role": "user", "content": "h"}
 
@@ -47,6 +50,8 @@ def nested(levels):
         {"model": "m"},
         {"tenant": "t", "id": None},
         {"params": {"a": 1, "b": None}},
+        {"retrieve": {"k": 3, "filter": {"a": "x", "b": [True]}}},
+        {"retrieve": {"k": 1, "filter": {"a": [1, 2.5]}}},
         {"params": {"user": "u-1", "stop": ["n"]}},
         {"metadata": {"a": "xxxxxxxxxxxx"}},
         {"metadata": nested(4)},
@@ -95,10 +100,10 @@ def test_inspect_request_at_the_bounds_finds_nothing(data):
         ({"id": "éééé"}, "id: 8 bytes, the limit is 7"),
         ({"tenant": "abcdefgh"}, "tenant: 8 bytes, the limit is 7"),
         ({"model": "abcdefgh"}, "model: 8 bytes, the limit is 7"),
-        ({"id": ""}, 'id = "": is empty or holds control characters'),
-        ({"id": "a\n"}, 'id = "a\\n": is empty or holds control characters'),
-        ({"tenant": "\x85"}, 'tenant = "\x85": is empty or holds control characters'),
-        ({"model": ""}, 'model = "": is empty or holds control characters'),
+        ({"id": ""}, 'id = "": is empty or holds control or tag characters'),
+        ({"id": "a\n"}, 'id = "a\\n": is empty or holds control or tag characters'),
+        ({"tenant": "\x85"}, 'tenant = "\\u0085": is empty or holds control or tag characters'),
+        ({"model": ""}, 'model = "": is empty or holds control or tag characters'),
         ({"timeout_s": 0}, "timeout_s = 0.0: should be above 0 (null means no deadline)"),
         ({"timeout_s": -1.5}, "timeout_s = -1.5: should be above 0 (null means no deadline)"),
         ({"timeout_s": 30.5}, "timeout_s: 30.5 seconds, the limit is 30"),
@@ -107,10 +112,19 @@ def test_inspect_request_at_the_bounds_finds_nothing(data):
         ({"session": "s"}, 'session = "s": is not supported yet (leave it out)'),
         ({"stream": True}, "stream = true: is not supported yet (leave it out)"),
         ({"reply_to": "r"}, 'reply_to = "r": is not supported yet (leave it out)'),
-        ({"retrieve": {}}, "retrieve: is not supported yet (leave it out)"),
-        ({"template": "t"}, 'template = "t": is not supported yet (leave it out)'),
-        ({"dedup": False}, "dedup = false: is not supported yet (leave it out)"),
-        ({"sample": 1}, "sample = 1: is not supported yet (leave it out)"),
+        ({"retrieve": {"k": 4}}, "retrieve.k: 4 passages, the limit is 3"),
+        ({"retrieve": {"k": 0}}, "retrieve.k = 0: should be greater than or equal to 1"),
+        ({"retrieve": {"q": "x"}}, "retrieve.q: unknown field"),
+        ({"retrieve": {"k": 1, "filter": {"a": [1, 2, 3]}}}, "retrieve.filter: 3 values, the limit is 2"),
+        ({"retrieve": {"k": 1, "filter": {"a": 1, "b": [1, 2]}}}, "retrieve.filter: 3 values, the limit is 2"),
+        ({"retrieve": {"k": 1, "filter": {"a": None}}}, f"retrieve.filter.a: {NO_SCALAR}"),
+        ({"retrieve": {"k": 1, "filter": {"a": {"b": 1}}}}, f"retrieve.filter.a: {NO_SCALAR}"),
+        ({"retrieve": {"k": 1, "filter": {"a": []}}}, f"retrieve.filter.a: {NO_SCALAR}"),
+        ({"retrieve": {"k": 1, "filter": {"a": ["x", None]}}}, f"retrieve.filter.a: {NO_SCALAR}"),
+        ({"retrieve": {"k": 1, "filter": {"z\n" * 40: None}}}, f"retrieve.filter.{'z?' * 20}: {NO_SCALAR}"),
+        ({"template": "t"}, 'template = "t": there is no such template (assemble.templates_dir names no templates)'),
+        ({"id": "a\U000e0041"}, 'id = "a\\udb40\\udc41": is empty or holds control or tag characters'),
+        ({"tenant": "\U000e007f"}, 'tenant = "\\udb40\\udc7f": is empty or holds control or tag characters'),
         ({"promt": "hi"}, "promt: unknown field (did you mean prompt?)"),
         ({"zzz": "hi"}, "zzz: unknown field"),
         ({"z\n" * 40: "hi"}, "z?" * 20 + ": unknown field"),
@@ -157,22 +171,14 @@ def test_owned_params_leave_what_providers_take():
 
 
 def test_features_not_there_yet_are_the_documented_ones():
-    documented = {"session": None, "stream": False, "reply_to": None, "retrieve": None, "template": None}
+    documented = {"session": None, "stream": False, "reply_to": None}
 
-    assert {**documented, "dedup": True, "sample": 0} == FEATURES
+    assert documented == FEATURES
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [
-        ("session", "s"),
-        ("stream", True),
-        ("reply_to", "r"),
-        ("retrieve", {}),
-        ("template", "t"),
-        ("dedup", False),
-        ("sample", 1),
-    ],
+    [("session", "s"), ("stream", True), ("reply_to", "r"), ("retrieve", {}), ("dedup", False), ("sample", 1)],
 )
 def test_inspect_feature_that_is_ready_is_allowed(field, value):
     assert [] == said({field: value}, AdmissionPolicy(ready=frozenset({field})))
@@ -192,7 +198,7 @@ def test_inspect_several_violations_are_all_reported():
         "promt: unknown field (did you mean prompt?)",
         "prompt, messages: neither is given (a request needs exactly one of them)",
         "metadata: 21 bytes, the limit is 20",
-        'id = "": is empty or holds control characters',
+        'id = "": is empty or holds control or tag characters',
         "params.n: is set by the pipeline (send several requests with distinct `sample` numbers instead)",
         'session = "s": is not supported yet (leave it out)',
         "timeout_s = 0.0: should be above 0 (null means no deadline)",
@@ -247,3 +253,89 @@ def test_policy_deeper_than_json_can_be_written_is_refused():
 
 def test_policy_as_deep_as_json_can_be_written_is_allowed():
     assert [] == said({"metadata": nested(199)}, AdmissionPolicy(max_depth=200))
+
+
+THERE = AdmissionPolicy(templates={"summary": "ab" * 32, "translate": "cd" * 32})
+
+
+@pytest.mark.parametrize("name", ["summary", "translate", None])
+def test_template_that_is_there_is_allowed(name):
+    assert [] == said({"template": name}, THERE)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("sumary", "did you mean summary? there are summary, translate"),
+        ("zzz", "there are summary, translate"),
+        ("Summary", "did you mean summary? there are summary, translate"),
+    ],
+)
+def test_template_that_is_not_there_is_refused_with_those_that_are(name, hint):
+    """B131."""
+    assert [f'template = "{name}": there is no such template ({hint})'] == said({"template": name}, THERE)
+
+
+def test_refusal_of_a_template_stays_small_with_countless_others():
+    many = AdmissionPolicy(templates={f"template-{number}": "ab" for number in range(5000)})
+
+    assert len(said({"template": "x"}, many)[0]) < 600
+
+
+def test_templates_of_a_policy_are_its_own():
+    given = {"a": "v-1"}
+    policy = AdmissionPolicy(templates=given)
+    given["b"] = "v-2"
+
+    assert {"a": "v-1"} == policy.templates
+
+
+@pytest.mark.parametrize(
+    "char",
+    [
+        *("\U000e0000", "\U000e0001", "\U000e0041", "\U000e007f", "\u061c", "\u200e", "\u200f"),
+        *("\u2028", "\u202a", "\u202e", "\u2066", "\u2069"),
+    ],
+)
+@pytest.mark.parametrize("field", ["id", "model", "tenant"])
+def test_name_with_a_hidden_character_is_refused(field, char):
+    assert ["is empty or holds control or tag characters"] == [
+        text.split(": ", 1)[1] for text in said({field: f"a{char}"})
+    ]
+
+
+@pytest.mark.parametrize("char", ["\U000e0041", "\u202e", "\x00"])
+def test_prompt_with_invisible_characters_is_passed_on(char):
+    assert [] == said({"prompt": f"a{char}"})
+
+
+@pytest.mark.parametrize(
+    "name", ["\U000dffff", "\U000e0080", "é", "名前", "\u2027", "\u202f", "\u2065", "\u206a", "👩\u200d🚀"]
+)
+def test_name_beside_the_tags_is_allowed(name):
+    assert [] == said({"tenant": name})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "texts"),
+    [
+        (None, []),
+        ({"type": "text"}, []),
+        ({"type": "json_object"}, []),
+        ({"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}, []),
+        ("json", ["params.response_format: should be an object with a 'type'"]),
+        ({"type": "json_schema"}, ["params.response_format.json_schema.schema: is missing"]),
+        (
+            {"type": "json_schema", "json_schema": {"schema": {"items": {"type": "strng"}}}},
+            ["params.response_format.json_schema.schema.items.type: is no valid JSON Schema (draft 2020-12)"],
+        ),
+    ],
+)
+def test_inspect_response_format_that_cannot_be_checked_is_refused_by_its_place(wanted, texts):
+    assert texts == said({"params": {"response_format": wanted}})
+
+
+def test_inspect_response_format_without_fault_leaves_other_violations():
+    assert ["timeout_s = 0.0: should be above 0 (null means no deadline)"] == said(
+        {"params": {"response_format": {"type": "json_object"}}, "timeout_s": 0}
+    )

@@ -51,7 +51,6 @@ def output(value, **fields):
         ("writes", ("admitted", "results", "failed")),
         ("table", None),
         ("reads_clock", False),
-        ("from_start", True),
     ],
 )
 def test_stage_as_data_says_what_it_needs(field, value):

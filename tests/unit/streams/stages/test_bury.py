@@ -3,6 +3,7 @@ from typing import Any
 import orjson
 import pytest
 
+from streams.decisions import burial
 from streams.stage import ORIGINAL_KEY, Output, Record
 from streams.stages import bury
 from tests.support.builders import NOW_MS, RAW, failed, origin, record
@@ -163,10 +164,33 @@ def test_bytes_that_are_no_failure_reach_the_loop() -> None:
 def test_stage_as_data_reads_failures_from_the_start() -> None:
     stage = bury.stage(Kept(None))
 
-    assert ("bury", "bury", (FAILED,), (DEAD_LETTERS,), True) == (
-        stage.name,
-        stage.app,
-        stage.reads,
-        stage.writes,
-        stage.from_start,
-    )
+    assert ("bury", "bury", (FAILED,), (DEAD_LETTERS,)) == (stage.name, stage.app, stage.reads, stage.writes)
+
+
+def test_original_above_the_limit_of_dead_letters_is_replaced_by_the_request() -> None:
+    """A topic of one's own may take more than ours do."""
+    raw = b"x" * (DEAD_LETTER_BYTES + 1)
+
+    (output,) = buried(original(raw, key=b""), origin=origin(raw=raw))
+
+    assert ("buried-request", ("prompts.error.original", b"too-large")) == (output.decision, output.headers[-1])
+    assert len(output.value or b"") < 1000
+
+
+@pytest.mark.parametrize(("beyond", "decision"), [(0, "buried-original"), (1, "buried-request")])
+def test_key_of_an_original_counts_towards_the_limit(beyond: int, decision: str) -> None:
+    raw = b"x" * (DEAD_LETTER_BYTES - 10)
+
+    (output,) = buried(original(raw, key=b"k" * (10 + beyond)), origin=origin(raw=raw))
+
+    assert decision == output.decision
+
+
+def test_every_dead_letter_carries_all_that_is_known_of_its_failure() -> None:
+    """B75."""
+    (output,) = buried(original(headers=(("own", b"1"),)), attempts=4)
+
+    told = burial.told(output.headers)
+    assert (b"mine", RAW, b"1") == (output.key, output.value, dict(output.headers)["own"])
+    assert {"stage", "kind", "exception-class", "exception-message", "attempts"} <= told.keys()
+    assert {"first-failed-at", "failed-at", "original-timestamp"} <= told.keys()
