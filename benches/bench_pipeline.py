@@ -31,7 +31,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,7 @@ HOPS = 7
 AHEAD = 4_000  # prompts published and not yet answered, so that the chain is never idle and never far behind
 BUDGET = {"prompts/s": 1_000.0, "ratio": 0.15, "idle p50 ms": 32.0, "idle p99 ms": 100.0, "idle ratio": 1.4}
 TICKS = os.sysconf("SC_CLK_TCK")
+Make = Callable[[int], tuple[str, bytes]]  # a prompt by its number: id and value
 
 
 @dataclass
@@ -87,14 +88,16 @@ def prompt(number: int) -> tuple[str, bytes]:
     return identity, orjson.dumps({"id": identity, "prompt": words[:950]})
 
 
-async def measure(brokers: str, chain: Chain, seconds: float, idle_seconds: float) -> Figures:
+async def measure(
+    brokers: str, chain: Chain, seconds: float, idle_seconds: float, make: Make = prompt, ahead: int = AHEAD
+) -> Figures:
     producer = AIOKafkaProducer(bootstrap_servers=brokers, max_batch_size=262_144)
     consumer = AIOKafkaConsumer(chain.last, bootstrap_servers=brokers, auto_offset_reset="earliest")
     await producer.start()
     await consumer.start()
     try:
-        latencies = await idle(producer, consumer, chain, idle_seconds)
-        rate, cpu_us, rss = await full(producer, consumer, chain, seconds)
+        latencies = await idle(producer, consumer, chain, idle_seconds, make)
+        rate, cpu_us, rss = await full(producer, consumer, chain, seconds, make, ahead)
     finally:
         await producer.stop()
         await consumer.stop()
@@ -102,7 +105,7 @@ async def measure(brokers: str, chain: Chain, seconds: float, idle_seconds: floa
     return Figures(rate, cpu_us, rss, statistics.median(latencies), cuts[98], len(latencies))
 
 
-async def idle(producer, consumer, chain: Chain, seconds: float) -> list[float]:
+async def idle(producer, consumer, chain: Chain, seconds: float, make: Make = prompt) -> list[float]:
     """Milliseconds from publishing to reading the answer, at 20 a second, after a warm-up of 5 s."""
     sent: dict[str, float] = {}
     latencies: list[float] = []
@@ -111,7 +114,7 @@ async def idle(producer, consumer, chain: Chain, seconds: float) -> list[float]:
     async def publish() -> None:
         number = 0
         while time.monotonic() - start < seconds + 5:
-            identity, value = prompt(number)
+            identity, value = make(number)
             sent[identity] = time.monotonic()
             await producer.send(chain.first, value, key=identity.encode())
             number += 1
@@ -129,15 +132,17 @@ async def idle(producer, consumer, chain: Chain, seconds: float) -> list[float]:
     return latencies
 
 
-async def full(producer, consumer, chain: Chain, seconds: float) -> tuple[float, float, int]:
+async def full(
+    producer, consumer, chain: Chain, seconds: float, make: Make = prompt, ahead: int = AHEAD
+) -> tuple[float, float, int]:
     """Prompts a second, CPU microseconds a prompt, and RSS, over ``seconds`` after a warm-up of 5 s."""
     answered, published, stop = 0, 0, asyncio.Event()
 
     async def publish() -> None:
         nonlocal published
         while not stop.is_set():
-            while published - answered < AHEAD:
-                identity, value = prompt(published)
+            while published - answered < ahead:
+                identity, value = make(published)
                 await producer.send(chain.first, value, key=identity.encode())
                 published += 1
             await asyncio.sleep(0.005)

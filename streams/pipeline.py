@@ -5,17 +5,27 @@
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from streams.adapters import templates
+from streams.adapters.providers import anthropic, openai
 from streams.adapters.providers.echo import EchoPolicy, EchoProvider
+from streams.adapters.providers.line import LinePolicy
+from streams.adapters.providers.remote import Models, Price
+from streams.adapters.retriever.memory import MemoryRetriever
+from streams.decisions.assembly import AssemblyPolicy
+from streams.decisions.budget import BudgetPolicy
+from streams.decisions.dedup import DedupPolicy
 from streams.decisions.limits import AdmissionPolicy
-from streams.ports import Originals, Provider
+from streams.decisions.refinement import RefinementPolicy
+from streams.ports import Originals, Provider, Retriever, Template
 from streams.settings import Settings
+from streams.settings.sections import Remote
 from streams.stage import Record, Stage
 from streams.stages import admit, assemble, bury, dedup, deliver, infer, refine, retrieve
 from streams.stages.infer import Within
-from topics.catalog import ASSEMBLED, CATALOG, FAILED, PROMPTS, Names
+from topics.catalog import ASSEMBLED, CATALOG, FAILED, PROMPTS, TICKS, Names
 from topics.errors import ConfigurationError
 from topics.messages import Origin
 
@@ -29,6 +39,11 @@ class Parts:
     provider: Provider
     originals: Originals
     admission: AdmissionPolicy = field(default_factory=AdmissionPolicy)
+    dedup: DedupPolicy = field(default_factory=DedupPolicy)
+    assembly: AssemblyPolicy = field(default_factory=AssemblyPolicy)
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    refinement: RefinementPolicy = field(default_factory=RefinementPolicy)
+    retriever: Retriever = field(default_factory=MemoryRetriever.of)
     calls: int = 256
     within: Within = asyncio.timeout
     names: Names = field(default_factory=Names)
@@ -37,29 +52,42 @@ class Parts:
 def compose(parts: Parts) -> tuple[Stage, ...]:
     """The stages in flow order."""
     answering = (
-        admit.stage(parts.admission),
-        dedup.stage(),
-        retrieve.stage(),
-        assemble.stage(),
+        admit.stage(_informed(parts)),
+        dedup.stage(parts.dedup),
+        retrieve.stage(parts.retriever),
+        assemble.stage(parts.assembly, parts.templates),
         infer.stage(parts.provider, slots=parts.calls, within=parts.within),
-        refine.stage(),
-        deliver.stage(),
+        refine.stage(parts.refinement),
+        deliver.stage(parts.dedup),
     )
     apps = {stage.name: stage.app for stage in answering}
     return (*answering, bury.stage(parts.originals, names=parts.names, apps=apps))
 
 
-def stages(settings: Settings, originals: Originals | None = None) -> tuple[Stage, ...]:
+def stages(
+    settings: Settings,
+    originals: Originals | None = None,
+    retriever: Retriever | None = None,
+    provider: Provider | None = None,
+) -> tuple[Stage, ...]:
     """The stages in flow order as the settings want them; without ``originals`` only to look at, not to run."""
-    return compose(parts_of(settings, originals or Nowhere()))
+    if originals is None:
+        settings = settings.model_copy(update={"assemble": type(settings.assemble)()})  # the graph needs no files
+    parts = parts_of(settings, originals or Nowhere())
+    parts = replace(parts, retriever=retriever or parts.retriever, provider=provider or parts.provider)
+    return compose(parts)
 
 
 def parts_of(settings: Settings, originals: Originals) -> Parts:
     """Policies and adapters from the settings; ``ConfigurationError`` names a provider that is not there."""
     return Parts(
-        provider=_provider(settings),
+        provider=provider_of(settings),
         originals=originals,
         admission=_admission(settings),
+        dedup=settings.dedup.policy(),
+        assembly=_assembly(settings),
+        templates=_templates(settings),
+        refinement=RefinementPolicy(**settings.refine.model_dump()),
         calls=settings.infer.in_flight,
         names=Names(settings.names.namespace, settings.names.prefix),
     )
@@ -73,12 +101,32 @@ class Nowhere:
         return None
 
 
-def _provider(settings: Settings) -> Provider:
+def provider_of(settings: Settings) -> Provider:
+    """Who answers, as the settings say; its connections open with the first call."""
     match settings.provider.kind:
         case "echo":
             return EchoProvider(EchoPolicy(**settings.provider.echo.model_dump()))
+        case "openai":
+            section = settings.provider.openai
+            return openai.provider(_line(settings, section, openai.headers), _models(section))
+        case "anthropic":
+            other = settings.provider.anthropic
+            line = _line(settings, other, anthropic.headers)
+            return anthropic.provider(line, _models(other), other.max_tokens)
         case kind:
-            raise ConfigurationError("provider.kind", kind, "there is only `echo` so far")
+            raise ConfigurationError("provider.kind", kind, "there are `echo`, `openai` and `anthropic`")
+
+
+def _line(settings: Settings, section: Remote, headers: Callable[[str | None], dict[str, str]]) -> LinePolicy:
+    knobs = section.model_dump(include={"connect_s", "first_byte_s", "idle_s", "total_s", "max_bytes"})
+    key = section.api_key.get_secret_value() if section.api_key else None
+    pool = section.pool or settings.infer.in_flight
+    return LinePolicy(section.base_url or "", headers(key), pool=pool, **knobs)
+
+
+def _models(section: Remote) -> Models:
+    prices = {model: Price(price.input, price.output) for model, price in section.prices.items()}
+    return Models(section.model, section.models, prices)
 
 
 def _admission(settings: Settings) -> AdmissionPolicy:
@@ -86,12 +134,29 @@ def _admission(settings: Settings) -> AdmissionPolicy:
     return AdmissionPolicy(**{**knobs, "plain_text": bool(settings.admit.plain_text)})
 
 
+def _informed(parts: Parts) -> AdmissionPolicy:
+    """The door knows what is put around the words: it is part of what makes requests equal."""
+    versions = {name: template.version for name, template in parts.templates.items()}
+    return replace(parts.admission, templates=versions, system_hash=parts.assembly.system_hash)
+
+
+def _assembly(settings: Settings) -> AssemblyPolicy:
+    asked = settings.assemble
+    system = asked.system if asked.system_file is None else templates.system_text(asked.system_file)
+    return AssemblyPolicy(system, BudgetPolicy(asked.bytes_per_token, asked.ratio_version, asked.max_input_tokens))
+
+
+def _templates(settings: Settings) -> Mapping[str, Template]:
+    asked = settings.assemble
+    return templates.load(asked.templates_dir, templates.Bounds(asked.max_rendered_bytes, asked.max_steps))
+
+
 # The graph, read from the stages
 
 
 def problems(stages: Sequence[Stage]) -> tuple[str, ...]:
     """What is wrong with a graph, one sentence each: unknown topics, topics nobody writes, names used twice."""
-    written = {FAILED, *(topic for stage in stages for topic in stage.writes)}  # any stage may fail: the loop writes it
+    written = {FAILED, TICKS, *(topic for stage in stages for topic in stage.writes)}  # the engine writes these two
     names = [stage.name for stage in stages]
     return (
         *(f"{stage.name} touches '{topic}', which is not in the catalog" for stage, topic in _unknown(stages)),
@@ -164,4 +229,16 @@ def tables(stages: Sequence[Stage]) -> dict[str, tuple[str, ...]]:
     return {app: tuple(table for owner, table in named if owner == app) for app, _ in named}
 
 
-__all__ = ["ROLES", "Nowhere", "Parts", "compose", "describe", "flow", "parts_of", "problems", "stages", "tables"]
+__all__ = [
+    "ROLES",
+    "Nowhere",
+    "Parts",
+    "compose",
+    "describe",
+    "flow",
+    "parts_of",
+    "problems",
+    "provider_of",
+    "stages",
+    "tables",
+]

@@ -1,9 +1,11 @@
 """What must the outside offer? One protocol a need; adapters and the engine implement them, tests bring fakes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from streams.stage import Record
+from topics.document import Document
 from topics.messages import Origin, Reply
 
 
@@ -32,6 +34,29 @@ class Provider(Protocol):
     async def complete(self, call: Call) -> Reply: ...
 
 
+@runtime_checkable
+class Closing(Protocol):
+    """What a provider offers besides when it holds connections: they end when no call is left."""
+
+    async def aclose(self) -> None: ...
+
+
+class Template(Protocol):
+    """Makes the last user message of a request; ``version`` is the SHA-256 (hex) of what it was written as."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Which of the values it mentions."""
+        ...
+
+    def render(self, values: Mapping[str, Any]) -> str:
+        """The same text for the same values; raises ``TemplateFailed``."""
+        ...
+
+
 class Originals(Protocol):
     """Reads one record back by its coordinates; None when the log no longer has it."""
 
@@ -39,7 +64,42 @@ class Originals(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class Query:
+    """What to look up: words, how many passages, on whose behalf, and the metadata that they must have."""
+
+    text: str
+    k: int = 4
+    tenant: str | None = None
+    filter: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Passages, best first, equal ones by id; ``snapshot`` names the state of the corpus that they come from."""
+
+    passages: tuple[dict[str, Any], ...]
+    snapshot: str
+
+
+class Retriever(Protocol):
+    """Finds passages; ``TransportError`` while it has not read the corpus to its end."""
+
+    async def find(self, query: Query) -> Found: ...
+
+
+class Corpus(Protocol):
+    """What a retriever searches. Changes are found from the next commit on; the first one makes it ready."""
+
+    def clear(self) -> None: ...
+
+    def put(self, document: Document) -> None: ...
+
+    def drop(self, id: str) -> None: ...
+
+    def commit(self, snapshot: str) -> None: ...
+
+
+class Observation(NamedTuple):
     """What the loop tells about one handled record; durations in seconds, never any content."""
 
     stage: str

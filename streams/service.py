@@ -1,21 +1,25 @@
 """How does a worker process come out of the settings? The pipeline's stages, the engine, and what runs beside them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from streams import pipeline
 from streams.adapters import logs, telemetry, web
 from streams.adapters.clock import SystemClock
-from streams.engine.app import Tuning
+from streams.adapters.retriever.tantivy import TantivyRetriever
+from streams.corpus import CorpusKeeper, following
 from streams.engine.cluster import Cluster
+from streams.engine.intake import TopicIntake
 from streams.engine.lag import LagReader
 from streams.engine.originals import BrokerOriginals
+from streams.engine.plan import Tuning
 from streams.engine.topics import Shape
 from streams.engine.worker import Worker, WorkerPlan, run
-from streams.settings import Settings
-from topics.catalog import Names
+from streams.ports import Closing
+from streams.settings import Settings, check
+from topics.catalog import EXPENDABLE, Names
 from topics.errors import OrchestratorError
 
 LAG_EVERY_S = 5.0
@@ -23,16 +27,21 @@ LAG_EVERY_S = 5.0
 
 def worker(settings: Settings, roles: tuple[str, ...]) -> int:
     """Run one worker in this process until it is told to stop. Returns its exit code."""
+    if "infer" in roles:
+        check(settings)
     log = logs.configure()
     metrics = telemetry.Metrics()
     cluster = Cluster(settings.kafka.brokers or "", settings.kafka.properties)
     names = Names(settings.names.namespace, settings.names.prefix)
     originals = BrokerOriginals(cluster, names)
+    provider = pipeline.provider_of(settings)
+    retriever = TantivyRetriever(settings.retrieve.max_terms) if "core" in roles else None
+    keeper = CorpusKeeper(following(cluster, names), retriever) if retriever else None
     shape = Shape(**settings.topics.model_dump(), allow_create_time=settings.worker.allow_create_time)
     plan = WorkerPlan(
         cluster,
         names,
-        pipeline.stages(settings, originals),
+        pipeline.stages(settings, originals, retriever, provider),
         tuple(app for role in roles for app in pipeline.ROLES[role]),
         settings.worker.state_dir,
         SystemClock(),
@@ -41,7 +50,7 @@ def worker(settings: Settings, roles: tuple[str, ...]) -> int:
         slot=settings.worker.slot,
         static=settings.worker.static_membership,
         tuning=_tuning(settings),
-        beside=lambda running: _beside(settings, running, originals, metrics, log),
+        beside=lambda running: _beside(settings, running, originals, metrics, log, keeper, provider),
     )
     return run(plan, lambda _: log.info("ready", action="ready", slot=settings.worker.slot, roles=roles))
 
@@ -58,22 +67,38 @@ def _tuning(settings: Settings) -> Tuning:
 
 @asynccontextmanager
 async def _beside(
-    settings: Settings, running: Worker, originals: BrokerOriginals, metrics: telemetry.Metrics, log: Any
+    settings: Settings,
+    running: Worker,
+    originals: BrokerOriginals,
+    metrics: telemetry.Metrics,
+    log: Any,
+    keeper: CorpusKeeper | None = None,
+    provider: object = None,
 ) -> AsyncIterator[None]:
-    """What runs beside the apps: the reader of original bytes, and the worker's page for scrapers and probes."""
+    """What runs beside the apps: corpus, reader of original bytes, and the worker's page for scrapers and probes."""
+    if keeper is not None:
+        running.others.append(lambda: keeper.reasons)
     metrics.watch("calls_running", running.calls_running)
     metrics.watch("held_records", running.held)
     metrics.watch("ready", lambda: {(): float(not running.reasons)})
     host, port = settings.worker.http_host, settings.worker.http_port
     behind: dict[tuple[str, ...], float] = {}
     metrics.watch("lag_records", lambda: behind)
-    async with originals, web.serve(host, port, metrics.render, lambda: running.reasons) as address:
+    keeping = keeper.running() if keeper else nullcontext()
+    async with keeping, originals, web.serve(host, port, metrics.render, lambda: running.reasons) as address:
         log.info("listening", action="listening", address=address)
         watching = asyncio.get_running_loop().create_task(_lag(settings, running, behind))
         try:
             yield
         finally:
             watching.cancel()
+            if isinstance(provider, Closing):
+                await provider.aclose()
+
+
+def _work(intakes: Iterable[TopicIntake]) -> tuple[str, ...]:
+    """Kafka's names of the topics in which work waits."""
+    return tuple(intake.physical for intake in intakes if intake.topic not in EXPENDABLE)
 
 
 async def _lag(settings: Settings, running: Worker, behind: dict[tuple[str, ...], float]) -> None:
@@ -82,7 +107,7 @@ async def _lag(settings: Settings, running: Worker, behind: dict[tuple[str, ...]
     async with LagReader(cluster) as reader:
         while True:
             await asyncio.sleep(LAG_EVERY_S)
-            reads = {app.plan.group: tuple(app.intakes) for app in running.apps}
+            reads = {app.plan.group: _work(app.intakes.values()) for app in running.apps}
             try:
                 seen = await reader.read(reads)
             except OrchestratorError:

@@ -13,45 +13,54 @@ wound by hand. Meant for your own tests too; a provider that sleeps on the pipel
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from inspect import isawaitable
+from typing import Any, cast
 
 import orjson
 
 from streams.adapters.clock import HandClock
-from streams.adapters.memory import Log, Rows
+from streams.adapters.memory import Documents, Faults, Log, MemoryScope, Store, checked, refused
 from streams.adapters.providers.echo import EchoProvider
-from streams.decisions import failures
+from streams.adapters.retriever.memory import MemoryRetriever
 from streams.decisions.limits import AdmissionPolicy
 from streams.pipeline import Parts, compose
 from streams.ports import Provider
-from streams.stage import Headers, Output, Outputs, Record, Stage, dressed
+from streams.stage import Headers, Output, Outputs, Record, Stage
 from topics.answer import Answer
-from topics.catalog import CATALOG, PROMPTS, RESULTS
-from topics.errors import ConfigurationError, RecordTooLarge, TransportError
-
-T = TypeVar("T")
+from topics.catalog import DOCUMENTS, PROMPTS, RESULTS, TICKS
+from topics.errors import ConfigurationError, TransportError
 
 POLL_S = 0.005  # between two looks at a provider that waits for something real
-Place = tuple[str, str, int]  # stage, topic, partition
+SECOND_MS = 1000
+LEAP = 60  # seconds; a longer span in which only time passes is leapt over
+TICK = b'{"v":1}'
 
 
-@dataclass(slots=True)
-class Fault:
-    """An error that a stage raises instead of handling, so many times."""
+@dataclass(slots=True, eq=False)
+class Reader:
+    """How far a stage has come in one partition of a topic."""
 
-    stage: str
-    error: Exception
-    left: int
-    topic: str | None
+    stage: Stage
+    number: int
+    partition: Sequence[Record]
+    next: int = 0
+
+    def back_to(self, offset: int) -> None:
+        """Read again from there, never further on."""
+        self.next = min(self.next, max(offset, 0))
 
 
 class Pipeline:
     """All stages in memory. ``settle`` runs them until nothing is left to do, winding the clock where all wait for it.
 
-    ``provider`` defaults to ``echo`` on the pipeline's clock; ``wired`` makes the stages from their parts.
+    ``provider`` defaults to ``echo`` on the pipeline's clock; ``wired`` makes the stages from their parts, ``parts``
+    being fields of ``streams.pipeline.Parts``. While a stage reads ``ticks``, each second writes one to each partition;
+    in a span of more than a minute between two events only those that come to something, found by halving (what is due
+    stays due until its tick), and the last one: hours cost milliseconds.
     """
 
     def __init__(
@@ -62,39 +71,50 @@ class Pipeline:
         admission: AdmissionPolicy | None = None,
         partitions: int = 2,
         wired: Callable[[Parts], Sequence[Stage]] = compose,
+        **parts: Any,
     ) -> None:
         self.clock = clock or HandClock()
         self.log = Log(partitions, self.clock)
         answering = provider or EchoProvider(sleep=self.clock.sleep)
         policy = admission or AdmissionPolicy()
-        self.stages = tuple(wired(Parts(answering, self.log, policy, within=self.clock.within)))
-        self.tables: dict[tuple[str, str, int], dict[bytes, bytes]] = defaultdict(dict)
-        self.calls: dict[tuple[str, bytes], asyncio.Task[Any]] = {}
-        self.attached = 0
-        self._next: dict[Place, int] = defaultdict(int)
-        self._faults: list[Fault] = []
-        self._tasks: dict[asyncio.Task[None], str] = {}
+        retriever = parts.pop("retriever", None) or MemoryRetriever.of()
+        self._documents = Documents(retriever) if hasattr(retriever, "commit") else None
+        made = Parts(answering, self.log, policy, retriever=retriever, within=self.clock.within, **parts)
+        self.stages = tuple(wired(made))
+        self.store = Store(self.clock)
+        self.tables = self.store.tables
+        self._readers = [
+            Reader(stage, number, partition)
+            for stage in self.stages
+            for topic in stage.reads
+            for number, partition in enumerate(self.log.topics[topic])
+        ]
+        ticking = self.log.topics[TICKS]
+        self._ticked = [reader for reader in self._readers if any(reader.partition is one for one in ticking)]
+        self._tick_ms = self.clock.now_ms()
+        self._faults = Faults()
+        self._tasks: dict[asyncio.Task[None], tuple[Reader, int]] = {}
+        self._running = Counter[str]()
+
+    # -- what people do
 
     async def submit(
         self, value: bytes | str | Mapping[str, Any] | None, key: bytes | None = None, headers: Headers = ()
     ) -> Record:
         """Writes one record to ``prompts``; a mapping becomes JSON. Returns it with its coordinates."""
+        return self.write(PROMPTS, value, key, headers)
+
+    def write(
+        self, topic: str, value: bytes | str | Mapping[str, Any] | None, key: bytes | None = None, headers: Headers = ()
+    ) -> Record:
+        """The same to any topic; ``documents`` are searched from now on, where the retriever can be filled."""
+        self._topic(topic)
         raw = value.encode() if isinstance(value, str) else value
         data = raw if isinstance(raw, bytes | None) else orjson.dumps(raw)
-        return self.log.append(PROMPTS, key, data, headers, None)
-
-    async def settle(self, limit_s: float = 30.0) -> None:
-        """Handles all there is; ``TimeoutError`` after ``limit_s`` real seconds."""
-        async with asyncio.timeout(limit_s):
-            while self._step() or self._tasks:
-                await self._turn()
-
-    async def wind(self, seconds: float) -> None:
-        """Winds the clock and handles all that comes of it, but nothing that is due later."""
-        end_ms = self.clock.now_ms() + round(seconds * 1000)
-        while self._step() or self._busy() > 0 or self._due(end_ms):
-            await self._turn(end_ms)
-        self.clock.wind_to(end_ms)
+        record = self.log.append(topic, key, data, headers, None)
+        if topic == DOCUMENTS and self._documents is not None:
+            self._documents.apply(record)
+        return record
 
     def records(self, topic: str) -> list[Record]:
         """Everything written to a topic, by partition and offset."""
@@ -104,18 +124,55 @@ class Pipeline:
         """Everything written to ``results``, copies included, in the order of writing within a partition."""
         return [Answer.model_validate_json(record.value or b"") for record in self.records(RESULTS)]
 
-    def redeliver(self, topic: str, partition: int, from_offset: int) -> None:
-        """Makes all readers of a partition read it again from there, as after a crash; state is kept."""
-        self._topic(topic)
-        for stage in self.stages:
-            place = (stage.name, topic, partition)
-            self._next[place] = min(self._next[place], from_offset)
+    # -- time
+
+    async def settle(self, limit_s: float = 30.0) -> None:
+        """Handles all there is; ``TimeoutError`` after ``limit_s`` real seconds."""
+        async with asyncio.timeout(limit_s):
+            while self._step() or self._tasks:
+                await self._turn()
+
+    async def advance(self, seconds: float, limit_s: float = 30.0) -> None:
+        """Winds the clock and handles all that comes of it, but nothing that is due later."""
+        end_ms = self.clock.now_ms() + round(seconds * 1000)
+        async with asyncio.timeout(limit_s):
+            while self._step() or self._busy() > 0 or self._due_ms(end_ms) is not None:
+                await self._turn(end_ms)
+
+    # -- what goes wrong
 
     def fail(self, stage: str, error: Exception, times: int = 1, topic: str | None = None) -> None:
         """Lets a stage raise instead of handling its next records (of ``topic`` only, where that is given)."""
         if stage not in {known.name for known in self.stages}:
             raise ConfigurationError("stage", stage, f"use one of {', '.join(known.name for known in self.stages)}")
-        self._faults.append(Fault(stage, error, times, topic))
+        self._faults.add(stage, error, times, topic)
+
+    def redeliver(self, topic: str, partition: int, from_offset: int) -> None:
+        """Makes all readers of a partition read it again from there; state is kept."""
+        again = self._topic(topic)[partition]
+        for reader in self._readers:
+            if reader.partition is again:
+                reader.back_to(from_offset)
+
+    async def move(self, partition: int | None = None, again: int = 0) -> None:
+        """Gives all partitions, or the one, to another worker, as when this one is killed.
+
+        Rows stay, what was made of them is forgotten, running calls are cancelled. Unfinished records are handed out
+        again with all behind them, and the last ``again`` finished ones of each reader, as if not yet committed.
+        """
+        moved = {reader for reader in self._readers if partition in (None, reader.number)}
+        lost = {task: place for task, place in self._tasks.items() if place[0] in moved}
+        for task in lost:
+            task.cancel()
+        await asyncio.gather(*lost, return_exceptions=True)
+        await self.store.moved(partition)
+        unfinished = {
+            reader: min(offset for one, offset in lost.values() if one is reader) for reader, _ in lost.values()
+        }
+        for reader in moved:
+            reader.back_to(min(unfinished.get(reader, reader.next), reader.next) - again)
+
+    # -- how it runs
 
     def _topic(self, topic: str) -> list[list[Record]]:
         if topic not in self.log.topics:
@@ -123,139 +180,103 @@ class Pipeline:
         return self.log.topics[topic]
 
     def _busy(self) -> int:
-        """Tasks that move by themselves: neither attached to a call nor asleep on the clock."""
-        return len(self._tasks) - self.attached + len(self.calls) - self.clock.sleepers
+        """Tasks that move by themselves: neither attached to a call nor asleep on the clock, or woken by a timeout."""
+        return len(self._tasks) + self.store.busy - self.clock.sleepers + self.clock.ending
 
     async def _turn(self, end_ms: int | None = None) -> None:
         """Lets tasks run; when all of them wait for the clock, winds it to what is due next."""
         await asyncio.sleep(0)
         if self._step():
             return
+        due_ms = self._due_ms(end_ms)
         if self._busy() > 0:
-            await asyncio.wait({*self._tasks, *self.calls.values()}, timeout=POLL_S, return_when="FIRST_COMPLETED")
-        elif self._due(end_ms):
-            self.clock.wind_to(self.clock.next_ms or 0)
+            waiting = {*self._tasks, *(call.task for call in self.store.calls.values())}
+            await asyncio.wait(waiting, timeout=POLL_S, return_when="FIRST_COMPLETED")
+        elif due_ms is not None:
+            self._pass_until(due_ms)
 
-    def _due(self, end_ms: int | None) -> bool:
-        due_ms = self.clock.next_ms
-        return due_ms is not None and (end_ms is None or due_ms <= end_ms)
+    def _due_ms(self, end_ms: int | None) -> int | None:
+        """To when the clock may be wound next: the first who sleeps on it, or the end."""
+        next_ms = self.clock.next_ms
+        if next_ms is not None and (end_ms is None or next_ms <= end_ms):
+            return next_ms
+        return end_ms if end_ms is not None and end_ms > self.clock.now_ms() else None
+
+    def _pass_until(self, due_ms: int) -> None:
+        """Winds the clock to the next tick, or to ``due_ms`` if there is none before."""
+        seconds = range(max(self._tick_ms + SECOND_MS, self.clock.now_ms()), due_ms + 1, SECOND_MS)
+        if not self._ticked or not seconds:
+            self.clock.wind_to(due_ms)
+            return
+        leapt = bisect_left(seconds, True, key=self._comes_to_something) if len(seconds) > LEAP else 0
+        self._tick_ms = seconds[min(leapt, len(seconds) - 1)]
+        self.clock.wind_to(self._tick_ms)
+        for number in range(len(self.log.topics[TICKS])):
+            self.log.append(TICKS, None, TICK, (), number)
+
+    def _comes_to_something(self, at_ms: int) -> bool:
+        """Whether ticks at that time would change anything."""
+        return any(
+            self.store.changes(reader.stage, Record(TICKS, reader.number, len(reader.partition), at_ms, None, TICK))
+            for reader in self._ticked
+        )
 
     def _step(self) -> bool:
         """Hands each stage at most one record of each partition it reads; False when there was none."""
-        places = [(stage, topic) for stage in self.stages for topic in stage.reads]
-        return sum(self._hand(stage, part) for stage, topic in places for part in self._topic(topic)) > 0
+        return sum(map(self._hand, self._readers)) > 0
 
-    def _hand(self, stage: Stage, partition: Sequence[Record]) -> bool:
-        full = stage.slots > 0 and sum(name == stage.name for name in self._tasks.values()) >= stage.slots
-        if full or not partition:
+    def _hand(self, reader: Reader) -> bool:
+        stage = reader.stage
+        if reader.next >= len(reader.partition) or 0 < stage.slots <= self._running[stage.name]:
             return False
-        place = (stage.name, partition[0].topic, partition[0].partition)
-        if self._next[place] >= len(partition):
-            return False
-        record = partition[self._next[place]]
-        self._next[place] += 1
-        self._handle(stage, record)
+        record = reader.partition[reader.next]
+        reader.next += 1
+        scope = MemoryScope(self.store, stage, record)
+        if stage.slots:
+            self._running[stage.name] += 1
+            task = asyncio.get_running_loop().create_task(self._in_task(stage, record, scope))
+            self._tasks[task] = (reader, record.offset)
+            task.add_done_callback(self._ended)
+        else:
+            self._write(self._handled(stage, record, scope))
         return True
 
-    def _handle(self, stage: Stage, record: Record) -> None:
-        scope = MemoryScope(self, stage, record)
-        if stage.slots:
-            task = asyncio.get_running_loop().create_task(self._in_task(stage, record, scope))
-            self._tasks[task] = stage.name
-            task.add_done_callback(self._ended)
-            return
-        self._write(self._handled(stage, record, scope))
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        reader, _ = self._tasks.pop(task)
+        self._running[reader.stage.name] -= 1
 
-    def _handled(self, stage: Stage, record: Record, scope: "MemoryScope") -> list[Output]:
-        error = self._fault_of(stage, record)
+    def _handled(self, stage: Stage, record: Record, scope: MemoryScope) -> list[Output]:
+        error = self._faults.next_of(stage, record)
         if error is None:
             try:
-                return _checked(stage, record, cast(Outputs, stage.handle(record, scope)))
+                return checked(stage, record, cast(Outputs, stage.handle(record, scope)))
             except Exception as raised:
                 error = raised
-        return [_refused(stage, record, error, scope.now_ms)]
+        return [refused(stage, record, error, scope.now_ms)]
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        del self._tasks[task]
-
-    async def _in_task(self, stage: Stage, record: Record, scope: "MemoryScope") -> None:
+    async def _in_task(self, stage: Stage, record: Record, scope: MemoryScope) -> None:
         outputs = None
         while outputs is None:
             outputs = await self._tried(stage, record, scope)
         self._write(outputs)
 
-    async def _tried(self, stage: Stage, record: Record, scope: "MemoryScope") -> list[Output] | None:
+    async def _tried(self, stage: Stage, record: Record, scope: MemoryScope) -> list[Output] | None:
         """None where Kafka did not answer: nothing was decided, so a stage that awaits is tried again."""
-        error = self._fault_of(stage, record)
+        error = self._faults.next_of(stage, record)
         if error is None:
             try:
-                return _checked(stage, record, await cast(Awaitable[Outputs], stage.handle(record, scope)))
+                begun = stage.handle(record, scope)
+                return checked(stage, record, await begun if isawaitable(begun) else begun)
             except Exception as raised:
                 error = raised
         if isinstance(error, TransportError):
             await asyncio.sleep(POLL_S)
             return None
-        return [_refused(stage, record, error, scope.now_ms)]
+        return [refused(stage, record, error, scope.now_ms)]
 
     def _write(self, outputs: Sequence[Output]) -> None:
         for output in outputs:
             self.log.append(output.topic, output.key, output.value, output.headers, output.partition)
-
-    def _fault_of(self, stage: Stage, record: Record) -> Exception | None:
-        for fault in self._faults:
-            if fault.left and fault.stage == stage.name and fault.topic in (None, record.topic):
-                fault.left -= 1
-                return fault.error
-        return None
-
-
-class MemoryScope:
-    """What a handler is given with one record."""
-
-    def __init__(self, pipeline: Pipeline, stage: Stage, record: Record) -> None:
-        self._pipeline, self._stage, self._record = pipeline, stage, record
-
-    @property
-    def table(self) -> Rows:
-        """The rows of the record's partition."""
-        stage = self._stage
-        if stage.table is None:
-            raise ConfigurationError("table", None, f"name one in the stage {stage.name}, which asks for its rows")
-        return Rows(self._pipeline.tables[stage.app, stage.table, self._record.partition])
-
-    @property
-    def now_ms(self) -> int:
-        """The record's time, or the clock's for a stage that reads it."""
-        return self._pipeline.clock.now_ms() if self._stage.reads_clock else self._record.timestamp_ms
-
-    async def settled(self) -> None:
-        """At once: a dict has no changelog."""
-
-    async def shared(self, key: bytes, call: Callable[[], Awaitable[T]]) -> T:
-        """The result of the one running call under ``key``."""
-        calls, place = self._pipeline.calls, (self._stage.name, key)
-        task = calls.get(place) or calls.setdefault(place, asyncio.ensure_future(call()))
-        self._pipeline.attached += 1
-        try:
-            return cast(T, await task)
-        finally:
-            self._pipeline.attached -= 1
-            calls.pop(place, None)
-
-
-def _checked(stage: Stage, record: Record, outputs: Outputs) -> list[Output]:
-    ready = [dressed(record, stage.name, output) for output in outputs]
-    for output in ready:
-        size, limit = len(output.value or b"") + len(output.key or b""), CATALOG[output.topic].max_bytes
-        if size > limit:
-            raise RecordTooLarge(output.topic, size, limit)
-    return ready
-
-
-def _refused(stage: Stage, record: Record, error: Exception, now_ms: int) -> Output:
-    refusal = failures.refusal(record, stage.name, error, now_ms=now_ms)
-    output = Output(refusal.topic, refusal.key, refusal.value, "failed", refusal.partition, refusal.headers)
-    return dressed(record, stage.name, output)
 
 
 __all__ = ["HandClock", "Pipeline"]

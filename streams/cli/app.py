@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from streams.cli import config, get, status, submit, tail, topics, up, worker
+from streams.cli import config, dlq, documents, get, show, status, submit, tail, tokens, topics, up, worker
 from streams.cli.connect import Outside
 from streams.cli.options import FAILED, INTERRUPTED, OK, USAGE
 from topics.errors import ConfigurationError, OrchestratorError
@@ -18,8 +18,11 @@ app: typer.Typer = typer.Typer(
 )
 for verb in (up.up, worker.worker, submit.submit, get.get, tail.tail, status.status):
     app.command()(verb)
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(documents.app, name="documents")
 app.add_typer(topics.app, name="topics")
 app.add_typer(config.app, name="config")
+app.add_typer(tokens.app, name="tokens")
 
 
 def run(arguments: Sequence[str], outside: Outside | None = None) -> int:
@@ -35,11 +38,13 @@ def run(arguments: Sequence[str], outside: Outside | None = None) -> int:
         return _failed(wrong, USAGE)
     except OrchestratorError as failed:
         return _failed(failed, FAILED)
+    except OSError as full:  # stdout is full or gone: errors of other files are ours by now
+        return _failed(full, FAILED)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     return code if isinstance(code, int) else OK
 
 
 def _failed(what: object, code: int) -> int:
-    sys.stderr.write(f"error: {what}\n")
+    sys.stderr.write(f"error: {show.prose(str(what))}\n")
     return code

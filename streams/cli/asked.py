@@ -1,26 +1,32 @@
-"""What did the user ask for? Requests from arguments, from a file of JSON lines, or from stdin."""
+"""What did the user ask for? Requests from arguments, from a file, or from stdin, and options as fields of them."""
 
 import json
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
 
-from streams.client import Row
+from streams.client.source import STDIN, Source
+from streams.decisions.batch_lines import Bad, Read
+from streams.decisions.questions import Naming, by_content
 from topics.errors import ConfigurationError
 
-STDIN = Path("-")
 
-
-def requests_in(texts: list[str], source: Path | None, fields: Mapping[str, object]) -> list[Row]:
-    """Every prompt as a request; ``fields`` are set on each, but a field of a line itself stays."""
-    if bool(texts) == bool(source):
+def source_of(
+    texts: list[str], path: Path | None, fields: Mapping[str, object], prompt_field: str | None = None
+) -> Source:
+    """Where the rows come from; ``fields`` are set on each, but a field of a row itself stays."""
+    if bool(texts) == bool(path):
         raise ConfigurationError("submit", "nothing" if not texts else "both", "give TEXT, or -f IN.jsonl (- is stdin)")
-    given = [{"prompt": text} for text in texts] if source is None else list(_lines(source))
-    if "id" in fields and len(given) != 1:
-        raise ConfigurationError("--id", fields["id"], f"it names one request, not {len(given)}")
-    return [{**fields, **request} for request in given]
+    if texts and prompt_field is not None:
+        raise ConfigurationError("--prompt-field", prompt_field, "it names a column; give a CSV file with -f")
+    if "id" in fields and len(texts) != 1:
+        raise ConfigurationError("--id", fields["id"], "it names one request; give one TEXT")
+    return Source(path, tuple(texts), prompt_field, fields)
+
+
+def requests_in(source: Source) -> list[dict[str, object]]:
+    """Every row as a request; the first that cannot be asked is an error, so that nothing is published by halves."""
+    naming, option = Naming(by_content("")), "TEXT" if source.path is None else "-f: line"
+    return [_good(row, f"{option} {row.line}", naming) for row in source.rows()]
 
 
 def assigned(option: str, pairs: list[str] | None) -> dict[str, object]:
@@ -34,45 +40,18 @@ def assigned(option: str, pairs: list[str] | None) -> dict[str, object]:
     return found
 
 
-@contextmanager
-def target(out: Path | None) -> Iterator[TextIO]:
-    """The file to write to, or stdout."""
-    if out is None:
-        yield sys.stdout
-        return
-    try:
-        stream = out.open("w", encoding="utf-8")
-    except OSError as bad:
-        raise ConfigurationError("--out", str(out), f"cannot be written: {bad.strerror}") from bad
-    with stream:
-        yield stream
-
-
-def _lines(source: Path) -> Iterator[dict[str, object]]:
-    try:
-        text = sys.stdin.read() if source == STDIN else source.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as bad:
-        raise ConfigurationError("-f", str(source), f"cannot be read: {type(bad).__name__}") from bad
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield _request(line, number)
-
-
-def _request(line: str, number: int) -> dict[str, object]:
-    fix = 'a line is a JSON object {"prompt": …} or a JSON string'
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as bad:
-        raise ConfigurationError("-f", f"line {number}", f"not JSON; {fix}") from bad
-    if isinstance(found, str):
-        return {"prompt": found}
-    if isinstance(found, dict):
-        return found
-    raise ConfigurationError("-f", f"line {number}", fix)
+def _good(row: Read, where: str, naming: Naming) -> dict[str, object]:
+    if isinstance(row, Bad):
+        raise ConfigurationError(f"{where}: {row.field}", row.value, row.fix)
+    naming.question(row.request, where)
+    return row.request
 
 
 def _json_or_text(value: str) -> object:
     try:
-        return json.loads(value)
+        return json.loads(value, parse_constant=str)
     except (ValueError, RecursionError):
         return value
+
+
+__all__ = ["STDIN", "assigned", "requests_in", "source_of"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from streams.local.jars import KAFKA_VERSION
 from streams.local.ready import FOLDER
 
+PROVIDERS = {"echo": "free: answers with the prompt"}
 PROMPT = "Summarise Kafka in one line"
 
 
@@ -35,7 +36,7 @@ def banner(facts: Facts, passed: Sequence[str]) -> str:
         (
             f"prompt-streams {version('prompt-streams')}",
             f"Kafka      {facts.brokers:<{wide}}   {kafka}   (kcat -b {facts.brokers} -L)",
-            f"Provider   {facts.provider:<{wide}}   (free: answers with the prompt)",
+            f"Provider   {facts.provider:<{wide}}   ({PROVIDERS.get(facts.provider, 'as the settings say')})",
             f"Metrics    {' '.join(facts.metrics)}      Logs {home}/*.log",
             f"Workers    {len(facts.metrics):<{wide}}   {' '.join(facts.apps)}",
             f"Next:      {next_command(facts, passed)}",

@@ -30,8 +30,15 @@ def show_(
 def check(
     ctx: typer.Context, brokers: Brokers = None, properties: Property = None, file: PropertiesFile = None
 ) -> None:
-    """Check all settings without connecting; names each that does not fit."""
-    connect.load(ctx, connect.connection_flags(brokers, properties, file))
+    """Check all settings, and the templates that they name, without connecting; names each that does not fit."""
+    from streams import settings
+    from streams.adapters import templates
+
+    given = connect.load(ctx, connect.connection_flags(brokers, properties, file)).settings
+    settings.check(given)
+    templates.load(given.assemble.templates_dir)
+    if given.assemble.system_file is not None:
+        templates.system_text(given.assemble.system_file)
     typer.echo("settings fit", err=True)
 
 

@@ -2,8 +2,7 @@
 
 import logging
 import os
-from collections.abc import AsyncIterable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +15,6 @@ from topics.catalog import CATALOG, Names
 from topics.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from streams.decisions.offsets import Position
     from streams.engine.cluster import Cluster
     from streams.engine.lag import Lag
     from streams.engine.topics import Plan, Shape
@@ -26,10 +24,6 @@ if TYPE_CHECKING:
 
 class Kafka(Door, Protocol):
     """What the commands need of a cluster; ``RealKafka`` has it, tests bring a fake."""
-
-    def tail(
-        self, topic: str, start: "Position", stop: "Position | None" = None, *, follow: bool = False
-    ) -> AbstractAsyncContextManager[AsyncIterable[Record]]: ...
 
     async def last(self, topic: str, n: int) -> tuple[Record, ...]: ...
 
@@ -42,13 +36,6 @@ class Kafka(Door, Protocol):
 
 class RealKafka(KafkaDoor):
     """A cluster through the engine."""
-
-    def tail(
-        self, topic: str, start: "Position", stop: "Position | None" = None, *, follow: bool = False
-    ) -> AbstractAsyncContextManager[AsyncIterable[Record]]:
-        from streams.engine.reader import Tail
-
-        return Tail(self.cluster, self.names, topic, start=start, stop=stop, follow=follow)
 
     async def last(self, topic: str, n: int) -> tuple[Record, ...]:
         from streams.engine import reader

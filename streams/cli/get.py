@@ -24,9 +24,24 @@ def get(
 ) -> None:
     """Print the answer of a request; exit code 4 when there is none."""
     kafka = connect.connect(ctx, brokers, properties, file).kafka
-    record = asyncio.run(kafka.find(RESULTS, id.encode(), lambda _: True, wait_timeout if wait else 0.0))
+    key = id.encode(errors="surrogateescape")  # an argument may be any bytes
+    record = asyncio.run(kafka.find(RESULTS, key, lambda _: True, wait_timeout if wait else 0.0))
     if record is None:
         typer.echo(f"no answer for '{show.clean(id)}'" + (f" within {wait_timeout:g} s" if wait else ""), err=True)
         raise typer.Exit(NOT_FOUND)
-    answer = show.decoded(record.value)
-    show.one(answer if isinstance(answer, dict) else {"id": id, "value": answer}, how)
+    found = show.decoded(record.value)
+    answer = found if isinstance(found, dict) else {"id": id, "value": found}
+    if how is not show.Format.table:
+        show.one(answer, how)
+        return
+    show.one(facts(answer), how)
+    if isinstance(text := answer.get("text"), str):
+        typer.echo("\n" + show.prose(text))
+
+
+def facts(answer: show.Row) -> show.Row:
+    """What stands above the text on a screen: all that there is, the text itself once."""
+    same = {"role": "assistant", "content": answer.get("text")}
+    told = {name: value for name, value in answer.items() if name != "text" and value not in (None, {}, same)}
+    error = told.get("error")
+    return {**told, "error": f"{error.get('kind')}: {error.get('message')}"} if isinstance(error, dict) else told

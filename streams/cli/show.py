@@ -9,8 +9,12 @@ from typing import TextIO
 
 Row = Mapping[str, object]
 
-# What can move the cursor, change colours or reverse text: C0, DEL, C1, bidi controls, lone surrogates.
-HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# What can move the cursor, change colours, reverse text or hide words from people: C0, DEL, C1, bidi controls, other
+# invisible format characters, tag characters, lone surrogates. Joiners stay: scripts and emoji are written with them.
+HARMFUL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
 SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -27,10 +31,21 @@ def clean(text: str) -> str:
     return HARMFUL.sub(_written_out, text)
 
 
+def prose(text: str) -> str:
+    """The same, keeping line ends and tabs: for text that stands alone."""
+    return HARMFUL.sub(lambda hit: hit[0] if hit[0] in "\n\t" else _written_out(hit), text)
+
+
+def short(text: str, limit: int) -> str:
+    """At most ``limit`` characters, and how many more there are."""
+    more = len(text) - limit
+    return text if more <= 0 else f"{text[:limit]}… ({more} more characters: -o json has all)"
+
+
 def json_text(value: object, indent: int | None = None) -> str:
     """Valid JSON in which no raw control character is left."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
-    return HARMFUL.sub(lambda hit: hit[0] if hit[0] == "\n" else f"\\u{ord(hit[0]):04x}", text)
+    return HARMFUL.sub(lambda hit: hit[0] if hit[0] == "\n" else json.dumps(hit[0])[1:-1], text)
 
 
 def as_text(raw: bytes | None) -> object:
@@ -118,4 +133,6 @@ def _rich_table(lines: list[list[str]], columns: Sequence[str], stream: TextIO) 
 
 def _written_out(hit: re.Match[str]) -> str:
     code = ord(hit[0])
-    return SHORT.get(hit[0]) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+    return SHORT.get(hit[0]) or (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65_536 else f"\\U{code:08x}"
+    )

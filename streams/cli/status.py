@@ -10,7 +10,7 @@ from streams.cli import connect, show
 from streams.cli.connect import Connection
 from streams.cli.options import As, Brokers, PropertiesFile, Property
 from streams.stage import Stage
-from topics.catalog import DEAD_LETTERS, Names
+from topics.catalog import DEAD_LETTERS, EXPENDABLE, Names
 
 if TYPE_CHECKING:
     from streams.engine.lag import Lag
@@ -63,9 +63,8 @@ def reads(stages: Sequence[Stage], names: Names) -> dict[str, tuple[str, ...]]:
 def waiting(stages: Sequence[Stage], names: Names, lags: "Iterable[Lag]") -> list[dict[str, object]]:
     """One row a stage and topic, in flow order: records that wait before it, and records that the topic holds."""
     every = list(lags)
-    return [
-        _row(names.group(stage.app), stage.name, names.topic(topic), every) for stage in stages for topic in stage.reads
-    ]
+    work = [(stage, topic) for stage in stages for topic in stage.reads if topic not in EXPENDABLE]
+    return [_row(names.group(stage.app), stage.name, names.topic(topic), every) for stage, topic in work]
 
 
 def buried(names: Names, lags: "Iterable[Lag]") -> dict[str, object]:

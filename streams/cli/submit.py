@@ -1,30 +1,56 @@
-"""`streams submit`: publish prompts, and print their answers where they are waited for."""
+"""`streams submit`: publish prompts, and print or keep their answers where they are waited for."""
 
 import asyncio
-from collections import Counter
-from dataclasses import dataclass, field
+import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
 
 from streams.cli import connect, show
-from streams.cli.asked import assigned, requests_in, target
+from streams.cli.asked import assigned, requests_in, source_of
 from streams.cli.options import FAILED, OK, PARTIAL, As, Brokers, PropertiesFile, Property
-from streams.client import AnswersMissing, Client, Row
+from streams.cli.progress import bar
+from streams.client import AnswersMissing, Client
+from streams.client.batch import Batch
+from streams.client.outfile import OutFile
+from streams.client.source import Source
+from streams.decisions.totals import Totals
 from topics.answer import Answer
+from topics.errors import ConfigurationError, TransportError
 from topics.messages import Lane
+
+WAIT_S = 300.0
+CODES = {"all": OK, "some": PARTIAL, "none": FAILED}
 
 
 def submit(
     ctx: typer.Context,
     text: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Prompts, one an argument.")] = None,
-    source: Annotated[
-        Path | None, typer.Option("-f", metavar="IN.jsonl", help="A request or a string a line; - is stdin.")
+    path: Annotated[
+        Path | None,
+        typer.Option(
+            "-f",
+            metavar="IN",
+            help="Rows: JSON lines (requests, texts, OpenAI Batch), .csv, or .txt (a prompt a line); - is stdin.",
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="OUT.jsonl", help="Wait, and write answers there.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT", help="Add answers to this file of JSON lines; run again to go on. Errors beside it."
+        ),
+    ] = None,
+    prompt_field: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The prompt's column in CSV [default: prompt].")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Print the answers as they come.")] = False,
-    wait_timeout: Annotated[float, typer.Option(help="Stop waiting after that many seconds.", min=0.0)] = 300.0,
+    wait_timeout: Annotated[
+        float | None,
+        typer.Option(help="Stop waiting after that many seconds [default: 300, with --out never].", min=0.0),
+    ] = None,
     id: Annotated[str | None, typer.Option(help="Your name for the request; else one is made.")] = None,
     model: Annotated[str | None, typer.Option(help="Which model or route.")] = None,
     priority: Annotated[Lane | None, typer.Option(help="Which lane.", case_sensitive=False)] = None,
@@ -37,72 +63,42 @@ def submit(
     properties: Property = None,
     file: PropertiesFile = None,
 ) -> None:
-    """Publish prompts; with --wait print each answer when it arrives.
+    """Publish prompts; with --wait print each answer when it arrives, with --out keep it in a file.
 
-    Exit codes: 0 all answered, 3 some failed or missing, 1 none answered.
+    Exit codes: 0 all answered, 3 some failed, missing or bad, 1 none answered.
     """
     given = {"id": id, "model": model, "priority": priority, "timeout_s": timeout, "tenant": tenant}
     fields = {**given, "params": assigned("--param", param), "metadata": assigned("--metadata", metadata)}
-    rows = requests_in(text or [], source, {name: value for name, value in fields.items() if value not in (None, {})})
+    kept = {name: value for name, value in fields.items() if value not in (None, {})}
+    if wait_timeout is not None and not wait and out is None:
+        raise ConfigurationError("--wait-timeout", wait_timeout, "nothing is waited for: give --wait or --out too")
+    source = source_of(text or [], path, kept, prompt_field)
+    rows = [] if out else requests_in(source)
     client = Client(door=connect.connect(ctx, brokers, properties, file).kafka)
-    if out is None and not wait:
+    begun = time.monotonic()
+    if out is not None:
+        totals = _into(client, source, out, wait_timeout)
+    elif wait:
+        printer = Printer(sys.stdout, how, len(rows) == 1)
+        totals = asyncio.run(_ask(client, rows, WAIT_S if wait_timeout is None else wait_timeout, printer))
+    else:
         asyncio.run(_publish(client, rows, how))
         return
-    with target(out) as stream:
-        tally = asyncio.run(_ask(client, rows, wait_timeout, Printer(stream, how, out is not None, len(rows) == 1)))
-    typer.echo(tally.line, err=True)
-    raise typer.Exit(tally.exit_code)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the closing line says."""
-
-    asked: int
-    statuses: Counter[str] = field(default_factory=Counter)
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-    def count(self, answer: Answer) -> None:
-        """Adds one answer."""
-        self.statuses[answer.status] += 1
-        if answer.usage:
-            self.input_tokens += answer.usage.input_tokens
-            self.output_tokens += answer.usage.output_tokens
-
-    @property
-    def answered(self) -> int:
-        """How many requests have the answer that was asked for."""
-        return self.statuses["completed"]
-
-    @property
-    def exit_code(self) -> int:
-        """0 all answered, 3 some, 1 none."""
-        return OK if self.answered == self.asked else PARTIAL if self.answered else FAILED
-
-    @property
-    def line(self) -> str:
-        """``2 answered, 1 failed, tokens: 9 in, 20 out``; what did not happen is left out, but for failures."""
-        failed = self.statuses["failed"]
-        others = [f"{n} {status}" for status, n in self.statuses.items() if status not in ("completed", "failed")]
-        missing = self.asked - self.statuses.total()
-        waited = [f"{missing} without an answer yet"] if missing else []
-        tokens = f"tokens: {self.input_tokens} in, {self.output_tokens} out"
-        return ", ".join([f"{self.answered} answered", f"{failed} failed", *others, *waited, tokens])
+    typer.echo(totals.line(time.monotonic() - begun), err=True)
+    raise typer.Exit(CODES[totals.outcome])
 
 
 @dataclass(frozen=True, slots=True)
 class Printer:
-    """Writes one answer: to a file as JSON, one alone as its text, several as a line each."""
+    """Writes one answer: one alone as its text, several as a line each."""
 
     stream: TextIO
     how: show.Format
-    to_file: bool
     alone: bool
 
     def write(self, answer: Answer) -> None:
         """One answer, at once."""
-        if self.to_file or self.how is not show.Format.table:
+        if self.how is not show.Format.table:
             show.one(answer.model_dump(mode="json"), self._json, self.stream)
         else:
             self.stream.write(self._plain(answer) + "\n")
@@ -111,8 +107,7 @@ class Printer:
     @property
     def _json(self) -> show.Format:
         """A list could only be closed at the end, so several answers are a line each in both JSON formats."""
-        pretty = self.how is show.Format.json and self.alone and not self.to_file
-        return show.Format.json if pretty else show.Format.jsonl
+        return show.Format.json if self.how is show.Format.json and self.alone else show.Format.jsonl
 
     def _plain(self, answer: Answer) -> str:
         text = answer.text if answer.error is None else f"{answer.error.kind}: {answer.error.message}"
@@ -120,22 +115,47 @@ class Printer:
             return show.line({"id": answer.id, "status": answer.status, "text": text})
         if answer.error is not None:
             return show.clean(f"{answer.status}: {text}")
-        return "\n".join(map(show.clean, (text or "").split("\n"))) if self.stream.isatty() else text or ""
+        return show.prose(text or "")
 
 
-async def _publish(client: Client, rows: list[Row], how: show.Format) -> None:
+async def _publish(client: Client, rows: list[dict[str, object]], how: show.Format) -> None:
     async with client:
         found = [{"id": sent.id, "at": sent.at} async for sent in client.submit(rows)]
     show.rows(found, how, ("id", "at"))
 
 
-async def _ask(client: Client, rows: list[Row], timeout_s: float, printer: Printer) -> Tally:
-    tally = Tally(len(rows))
+async def _ask(client: Client, rows: list[dict[str, object]], timeout_s: float, printer: Printer) -> Totals:
+    totals = Totals(len(rows))
     async with client:
         try:
             async for answer in client.ask(rows, timeout_s):
-                tally.count(answer)
+                totals.count(answer)
                 printer.write(answer)
         except AnswersMissing as late:
             typer.echo(f"error: {late}; ask again with `streams get ID --wait`", err=True)
-    return tally
+    return totals
+
+
+def _into(client: Client, source: Source, out: Path, timeout_s: float | None) -> Totals:
+    """Runs a batch; however it ends, what it did is told, and how to go on."""
+    with OutFile(out, source.path) as files, bar(source.size()) as told:
+        batch = Batch(client, source, files, told)
+        try:
+            asyncio.run(_run(batch, timeout_s))
+        except (TransportError, KeyboardInterrupt):
+            _not_finished(out, batch.totals)
+            raise
+    if batch.totals.missing:
+        _not_finished(out, batch.totals)
+    if batch.totals.wrong:
+        typer.echo(f"what went wrong, by line: {files.errors}", err=True)
+    return batch.totals
+
+
+def _not_finished(out: Path, totals: Totals) -> None:
+    typer.echo(f"not finished: {out} has {totals.answered:,} more answers; run the same again to go on", err=True)
+
+
+async def _run(batch: Batch, timeout_s: float | None) -> None:
+    async with batch.client:
+        await batch.run(round(time.time() * 1000), timeout_s)

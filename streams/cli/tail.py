@@ -17,6 +17,7 @@ from topics.answer import rfc3339
 from topics.catalog import RESULTS
 
 COLUMNS = ("at", "timestamp", "key", "value")
+SHOWN = 1000  # characters of a value in a table
 
 
 def tail(
@@ -61,7 +62,7 @@ def view(record: Record) -> dict[str, object]:
 async def _newest(kafka: Kafka, topic: str, n: int, follow: bool, how: show.Format) -> None:
     """The follower is opened first, so that nothing falls between the newest and what comes."""
     if not follow:
-        show.rows(map(view, await kafka.last(topic, n)), how, COLUMNS)
+        show.rows([_shown(view(record), how) for record in await kafka.last(topic, n)], how, COLUMNS)
         return
     async with kafka.tail(topic, AtEnd(), follow=True) as coming:
         newest = await kafka.last(topic, n)
@@ -82,11 +83,17 @@ async def _between(
             _bit_by_bit([record], how)
 
 
+def _shown(seen: dict[str, object], how: show.Format) -> dict[str, object]:
+    """For a table, the beginning of a long value."""
+    text = show.cell(seen["value"]) if how is show.Format.table else ""
+    return {**seen, "value": show.short(text, SHOWN)} if len(text) > SHOWN else seen
+
+
 def _bit_by_bit(records: Iterable[Record], how: show.Format) -> None:
     """One line a record, written at once: a table or a JSON list could only be written at the end."""
     for record in records:
         seen = view(record)
         if how is show.Format.table:
-            typer.echo(show.line({name: seen[name] for name in COLUMNS}))
+            typer.echo(show.line({name: _shown(seen, how)[name] for name in COLUMNS}))
         else:
             show.one(seen, show.Format.jsonl)

@@ -15,7 +15,7 @@ from topics.errors import ConfigurationError, LocalKafkaError
 if TYPE_CHECKING:
     from streams.settings import Loaded
 
-PROVIDERS = ("echo",)
+PROVIDERS = ("echo", "openai", "anthropic")
 EMBEDDED = "embedded"
 
 
@@ -23,7 +23,7 @@ def up(
     ctx: typer.Context,
     demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Submit a few prompts and show the answers.")] = False,
     workers: Annotated[int, typer.Option(help="How many worker processes.", min=1, max=64)] = 1,
-    provider: Annotated[str | None, typer.Option(metavar="KIND", help="Who answers: echo.")] = None,
+    provider: Annotated[str | None, typer.Option(metavar="KIND", help="Who answers: echo, openai, anthropic.")] = None,
     port: Annotated[int, typer.Option(help="Port of the embedded Kafka; 0: the last one.", min=0, max=65535)] = 0,
     data: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path(".streams"),
     brokers: Brokers = None,
@@ -34,6 +34,7 @@ def up(
     kind = provider_for(provider, demo)
     flags = {"provider.kind": kind, **connect.connection_flags(brokers, properties, file)}
     loaded = connect.load(ctx, flags)
+    checked(loaded)
     home = (connect.outside(ctx).cwd / data).absolute()
     refuse_second(home)
     passed = [*(["-b", brokers] if brokers else []), *(["-F", str(file)] if file else [])]
@@ -48,10 +49,17 @@ def up(
 
 
 def provider_for(asked: str | None, demo: bool) -> str | None:
-    """The demo is always answered by echo; others do not exist yet."""
+    """The demo is always answered by echo."""
     if asked is not None and asked not in PROVIDERS:
-        raise ConfigurationError("--provider", asked, f"there is only {', '.join(PROVIDERS)} so far")
+        raise ConfigurationError("--provider", asked, f"use one of {', '.join(PROVIDERS)}")
     return "echo" if demo else asked
+
+
+def checked(loaded: "Loaded") -> None:
+    """Before anything starts: a provider without its key would end every worker."""
+    from streams import settings
+
+    settings.check(loaded.settings)
 
 
 def refuse_second(home: Path) -> None:

@@ -15,7 +15,7 @@ def worker(
     slot: Annotated[int | None, typer.Option(help="Its number on this machine.")] = None,
     http_port: Annotated[int | None, typer.Option(help="Port of /metrics, /ready and /live.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Where its tables are kept.")] = None,
-    provider: Annotated[str | None, typer.Option(help="Who answers: echo.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Who answers: echo, openai, anthropic.")] = None,
     plain_text: Annotated[
         bool | None, typer.Option("--plain-text/--no-plain-text", help="Whether a line of text is a prompt.")
     ] = None,

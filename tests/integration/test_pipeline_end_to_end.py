@@ -1,4 +1,4 @@
-"""The whole pipeline in a worker process over a real broker, with a plain client at both ends."""
+"""The whole pipeline, with a plain client at both ends: in a worker process over a real broker, and in memory."""
 
 import asyncio
 import json
@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from streams.decisions.identity import derived_id
+from streams.decisions.limits import FEATURES
+from tests.support.drivers import PLACES, Driver, driven
 from tests.support.loops import in_loop
-from tests.support.running import Line, RunningWorker, Seen, eventually, request, running
+from tests.support.running import Line, Seen, eventually, request
 from topics.catalog import ADMITTED, ASSEMBLED, DEAD_LETTERS, FAILED, INFERRED, PROMPTS, RESULTS
-
-pytestmark = pytest.mark.broker
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 USER = {"role": "user", "content": "hello"}
@@ -58,14 +58,17 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         "metadata": {},
     },
 }
+NOT_THERE_YET: dict[str, Any] = {
+    "session": "s-1",
+    "stream": True,
+    "reply_to": "elsewhere",
+    "retrieve": {"k": 4},
+    "template": "formal",
+    "sample": 1,
+    "dedup": False,
+}
 REFUSED: dict[str, dict[str, Any]] = {
-    "session": {"session": "s-1"},
-    "stream": {"stream": True},
-    "reply_to": {"reply_to": "elsewhere"},
-    "retrieve": {"retrieve": {"k": 4}},
-    "template": {"template": "formal"},
-    "sample": {"sample": 1},
-    "dedup": {"dedup": False},
+    **{field: {field: value} for field, value in NOT_THERE_YET.items() if field in FEATURES},
     "promt": {"promt": "hello"},
     "params.api_key": {"params": {"api_key": "k"}},
     "params.model": {"params": {"model": "m"}},
@@ -85,47 +88,52 @@ NO_REQUEST: dict[str, bytes | None] = {
     "null": None,
     "control-characters": b"\x00\x01\x02",
 }
+ON_KAFKA = pytest.mark.parametrize("place", PLACES[1:], indirect=True, scope="module")  # foreign clients and commits
 WAY = ["deliver", "refine", "infer", "assemble", "retrieve", "dedup", "admit"]
 
 
+@pytest.fixture(scope="module", params=PLACES)
+def place(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def worker(broker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
+def worker(place: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """Every call answers differently, and takes a millisecond for four bytes."""
-    directory = tmp_path_factory.mktemp("end-to-end")
-    with running(Line(broker.bootstrap_servers), directory, nonce="true", tokens_per_s=1000) as worker:
+    with driven(place, request, tmp_path_factory.mktemp("end-to-end"), nonce="true", tokens_per_s=1000) as worker:
         yield worker
 
 
 @pytest.fixture(scope="module")
-def refusing(broker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
+def refusing(place: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """The provider refuses the credentials of every other call and is overloaded in between; lines are prompts."""
-    asked = {"settings": {"admit.plain_text": "true"}, "faults": "error:auth,error:overloaded"}
-    with running(Line(broker.bootstrap_servers), tmp_path_factory.mktemp("refusing"), **asked) as worker:
+    told = {"settings": {"admit.plain_text": "true"}, "faults": "error:auth,error:overloaded"}
+    with driven(place, request, tmp_path_factory.mktemp("refusing"), **told) as worker:
         yield worker
 
 
 @pytest.fixture
-def line(worker: RunningWorker) -> Line:
+def line(worker: Driver) -> Line:
     return worker.line
 
 
 @pytest.fixture(scope="module")
-def answered(worker: RunningWorker) -> dict[str, dict[str, Any]]:
+def answered(worker: Driver) -> dict[str, dict[str, Any]]:
     """The answers to all accepted and refused forms, by their ids."""
-    asked = {
+    wanted = {
         **{f"good-{name}": fields for name, fields in ACCEPTED.items()},
         **{f"bad-{name}": {"prompt": "hello", **fields} for name, fields in REFUSED.items()},
     }
 
     async def ask() -> list[Seen]:
-        await worker.line.publish(*(json.dumps({"id": id, **fields}).encode() for id, fields in asked.items()))
-        return await worker.line.results(list(asked))
+        await worker.line.publish(*(json.dumps({"id": id, **fields}).encode() for id, fields in wanted.items()))
+        return await worker.line.results(list(wanted))
 
     return {seen.key.decode(): json.loads(seen.value) for seen in asyncio.run(ask())}
 
 
 @pytest.fixture(scope="module")
-def buried(worker: RunningWorker) -> dict[str, tuple[Seen, Seen, Seen]]:
+def buried(worker: Driver) -> dict[str, tuple[Seen, Seen, Seen]]:
     """What became of bytes that are no request: where they were written, their answer, their dead letter."""
 
     async def ask() -> dict[str, tuple[Seen, Seen, Seen]]:
@@ -141,6 +149,11 @@ def buried(worker: RunningWorker) -> dict[str, tuple[Seen, Seen, Seen]]:
         return found
 
     return asyncio.run(ask())
+
+
+def asked(id: str, **fields: Any) -> bytes:
+    """A request in words of its own: nobody else has asked the same."""
+    return request(id, f"say {id}", **fields)
 
 
 def derived(place: Seen) -> str:
@@ -224,6 +237,7 @@ def with_aiokafka(line: Line) -> bytes:
     return bytes(seen.key + b" " + seen.value)
 
 
+@ON_KAFKA
 @pytest.mark.parametrize("client", [with_aiokafka, *([with_kcat] if shutil.which("kcat") else [])])
 def test_prompt_of_any_client_is_answered_under_its_id(line: Line, client: Callable[[Line], bytes]) -> None:
     id = client.__name__.replace("with_", "by-")
@@ -291,7 +305,7 @@ async def test_refusals_leave_no_dead_letter(line: Line, answered: Any) -> None:
 @in_loop
 async def test_request_whose_deadline_passes_is_answered_expired_without_a_dead_letter(line: Line) -> None:
     """B68, B70"""
-    await line.publish(request("late", "x" * 20_000, timeout_s=0.2))
+    await line.publish(request("late", "late " * 4000, timeout_s=0.2))
 
     answer = await line.answer("late")
     await eventually(line.waiting, {})
@@ -302,23 +316,23 @@ async def test_request_whose_deadline_passes_is_answered_expired_without_a_dead_
 
 
 @in_loop
-async def test_refused_credentials_fail_the_request_and_bury_the_original_bytes(refusing: RunningWorker) -> None:
+async def test_refused_credentials_fail_the_request_and_bury_the_original_bytes(refusing: Driver) -> None:
     """B46, B61"""
-    asked, line = {"first": b"permanent", "second": b"exhausted"}, refusing.line
-    for id in asked:  # one after the other: the script of faults goes by the order of calls
-        await line.publish(request(id), key=b"k", headers=[("mine", b"1"), ("traceparent", TRACE)])
+    told_why, line = {"first": b"permanent", "second": b"exhausted"}, refusing.line
+    for id in told_why:  # one after the other: the script of faults goes by the order of calls
+        await line.publish(asked(id), key=b"k", headers=[("mine", b"1"), ("traceparent", TRACE)])
         assert "worker_error" == (await line.answer(id))["error"]["kind"]
 
     letters = await line.read(DEAD_LETTERS, lambda found: len(found) >= 2)
 
-    assert {(request(id), b"k") for id in asked} == {(letter.value, letter.key) for letter in letters}
+    assert {(asked(id), b"k") for id in told_why} == {(letter.value, letter.key) for letter in letters}
     told = [dict(letter.headers) for letter in letters]
-    assert asked == {one["prompts.error.request-id"].decode(): one["prompts.error.disposition"] for one in told}
+    assert told_why == {one["prompts.error.request-id"].decode(): one["prompts.error.disposition"] for one in told}
     assert {(b"1", TRACE)} == {(one["mine"], one["traceparent"]) for one in told}
 
 
 @in_loop
-async def test_line_of_text_is_a_prompt_where_the_setting_says_so(refusing: RunningWorker) -> None:
+async def test_line_of_text_is_a_prompt_where_the_setting_says_so(refusing: Driver) -> None:
     [place] = await refusing.line.publish(b"What is a log?")
 
     answer = await refusing.line.answer(derived(place))
@@ -327,9 +341,9 @@ async def test_line_of_text_is_a_prompt_where_the_setting_says_so(refusing: Runn
 
 
 @in_loop
-async def test_answer_to_a_failed_request_says_whether_trying_again_helps(refusing: RunningWorker) -> None:
+async def test_answer_to_a_failed_request_says_whether_trying_again_helps(refusing: Driver) -> None:
     ids = [f"again-{number}" for number in range(4)]
-    await refusing.line.publish(*map(request, ids))
+    await refusing.line.publish(*map(asked, ids))
 
     found = await refusing.line.results(ids)
     answers = [json.loads(seen.value) for seen in found if seen.key.decode() in ids]
@@ -346,7 +360,7 @@ async def test_answer_to_a_failed_request_says_whether_trying_again_helps(refusi
 
 @in_loop
 async def test_original_key_and_trace_stand_in_the_headers_of_the_answer(line: Line) -> None:
-    await line.publish(request("keyed"), key=b"\x00mine", headers=[("traceparent", TRACE), ("tracestate", b"a=1")])
+    await line.publish(asked("keyed"), key=b"\x00mine", headers=[("traceparent", TRACE), ("tracestate", b"a=1")])
 
     told = dict((await line.result("keyed")).headers)
 
@@ -357,7 +371,7 @@ async def test_original_key_and_trace_stand_in_the_headers_of_the_answer(line: L
 
 @in_loop
 async def test_every_hop_carries_the_trace_of_its_prompt(line: Line) -> None:
-    await line.publish(request("traced"), headers=[("traceparent", TRACE)])
+    await line.publish(asked("traced"), headers=[("traceparent", TRACE)])
     way = await causes(line, await line.result("traced"))
 
     assert {TRACE} == {dict(seen.headers)["traceparent"] for seen in way}
@@ -366,7 +380,7 @@ async def test_every_hop_carries_the_trace_of_its_prompt(line: Line) -> None:
 @in_loop
 async def test_causes_of_an_answer_lead_back_to_its_prompt(line: Line) -> None:
     """I3: each answer belongs to a prompt that was written."""
-    [place] = await line.publish(request("caused"))
+    [place] = await line.publish(asked("caused"))
     way = await causes(line, await line.result("caused"))
 
     assert [*WAY, ""] == [dict(seen.headers).get("prompts.stage", b"").decode() for seen in way]
@@ -375,7 +389,7 @@ async def test_causes_of_an_answer_lead_back_to_its_prompt(line: Line) -> None:
 
 @in_loop
 async def test_decision_of_every_hop_stands_in_its_headers(line: Line) -> None:
-    await line.publish(request("decided"))
+    await line.publish(asked("decided"))
     way = await causes(line, await line.result("decided"))
 
     said = [dict(seen.headers)["prompts.decision"].decode() for seen in way[:-1]]
@@ -398,9 +412,9 @@ async def causes(line: Line, last: Seen) -> list[Seen]:
 @in_loop
 async def test_request_sent_again_gets_the_same_final_bytes(line: Line) -> None:
     """I2: the provider would say something else each time."""
-    await line.publish(request("again"))
+    await line.publish(asked("again"))
     first = await line.result("again")
-    await line.publish(request("again"))
+    await line.publish(asked("again"))
 
     found = await line.read(RESULTS, lambda seen: 2 == len([one for one in seen if one.key == b"again"]))
     copies = [seen for seen in found if seen.key == b"again"]
@@ -417,7 +431,7 @@ def mixed(number: int) -> bytes:
         case 5:
             return b"no request %d" % number
         case 7:
-            return request(f"mix-{number}", "x" * 2000, timeout_s=0.05)
+            return request(f"mix-{number}", f"late {number} " * 200, timeout_s=0.05)
         case 9:
             return mixed(number - 1)
         case _:
@@ -431,18 +445,18 @@ async def test_mixed_prompts_have_exactly_one_answer_each(line: Line) -> None:
     before = {seen.key for seen in await line.all(RESULTS)}
     values = [mixed(number) for number in range(300)]
     places = await line.publish(*values)
-    asked = {
+    wanted = {
         json.loads(value)["id"] if value.startswith(b"{") else derived(place)
         for value, place in zip(values, places, strict=True)
     }
 
-    await line.results(sorted(asked))
+    await line.results(sorted(wanted))
     await eventually(line.waiting, {})
     finals = defaultdict(set)
     for seen in await line.all(RESULTS):
         finals[seen.key].add(seen.value)
 
-    assert {id.encode() for id in asked} == set(finals) - before
+    assert {id.encode() for id in wanted} == set(finals) - before
     assert [] == [key for key in set(finals) - before if len(finals[key]) > 1]
 
 
@@ -458,11 +472,12 @@ async def test_statuses_of_mixed_prompts_are_those_of_their_kind(line: Line) -> 
     assert {id: expected.get(int(id[4:]) % 10, "completed") for id in values} == {id: found[id] for id in values}
 
 
+@ON_KAFKA
 @in_loop
 async def test_committed_offsets_never_pass_a_record_without_its_output(line: Line) -> None:
     """I10: calls end in another order than they began, and the commits are looked at from outside."""
     ids = [f"slow-{number}" for number in range(60)]
-    await line.publish(*(request(id, "x" * (8000 if number % 9 == 0 else 10)) for number, id in enumerate(ids)))
+    await line.publish(*(request(id, f"{id} " * (1000 if number % 9 == 0 else 1)) for number, id in enumerate(ids)))
     watched = [*ASSEMBLED.values(), PROMPTS]
     pairs = {ADMITTED: [PROMPTS], INFERRED: list(ASSEMBLED.values()), FAILED: [*watched], RESULTS: [PROMPTS]}
 
@@ -483,8 +498,8 @@ def below(commits: dict[int, int]) -> list[tuple[int, int]]:
 
 
 @in_loop
-async def test_work_that_is_done_is_committed_to_the_end(worker: RunningWorker) -> None:
-    await worker.line.publish(request("last"))
+async def test_work_that_is_done_is_committed_to_the_end(worker: Driver) -> None:
+    await worker.line.publish(asked("last"))
     await worker.line.result("last")
 
     assert {} == await eventually(worker.line.waiting, {})

@@ -52,7 +52,7 @@ class FakeKafka:
         self.names, self.topics, self.applied = Names(), {}, []
         self.answers, self.planned, self.refuses, self.committed = answers, plan, refuses, committed or {}
         self.opened, self.asked_tables = [], None
-        self.arrivals = asyncio.Event()
+        self.arrivals = {}  # one event a loop, as a test may run several
 
     def __call__(self, cluster, names):
         """Stands where a command makes its connection; remembers to whom."""
@@ -65,7 +65,8 @@ class FakeKafka:
         partition = zlib.crc32(key or b"") % PARTITIONS
         offset = sum(record.partition == partition for record in log)
         log.append(Record(topic, partition, offset, timestamp_ms, key, value, tuple(headers)))
-        self.arrivals.set()
+        for arrived in self.arrivals.values():
+            arrived.set()
         return log[-1]
 
     def values(self, topic):
@@ -108,12 +109,14 @@ class FakeKafka:
                     yield record
             if last is not None:
                 return
-            self.arrivals.clear()
-            await self.arrivals.wait()
+            arrived = self.arrivals.setdefault(asyncio.get_running_loop(), asyncio.Event())
+            arrived.clear()
+            await arrived.wait()
 
     def _offsets(self, log, position):
         ends = {number: sum(record.partition == number for record in log) for number in range(PARTITIONS)}
-        return {number: resolve(position, 0, end, None) for number, end in ends.items()}
+        since = {number: _since(log, number, position) for number in ends}
+        return {number: resolve(position, 0, end, since[number]) for number, end in ends.items()}
 
     async def last(self, topic, n):
         return tuple(self.topics.get(topic, [])[-n:]) if n else ()
@@ -142,6 +145,13 @@ class FakeKafka:
 
     async def apply(self, planned):
         self.applied.append(planned)
+
+
+def _since(log, number, position):
+    """The first offset of a partition at the time of an ``AtTime``, None without one."""
+    epoch_ms = getattr(position, "epoch_ms", 0)
+    found = (one.offset for one in log if one.partition == number and one.timestamp_ms >= epoch_ms)
+    return next(found, None)
 
 
 AWAY = TransportError("publishing", "KafkaConnectionError")

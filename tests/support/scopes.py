@@ -6,7 +6,7 @@ from inspect import isawaitable
 from typing import TypeVar
 
 from streams.adapters.memory import Rows
-from streams.stage import Output, Record, Stage
+from streams.stage import Output, Record, Stage, Table
 from tests.support.builders import NOW_MS
 
 T = TypeVar("T")
@@ -31,10 +31,16 @@ class FakeScope:
         self.rows = {} if rows is None else rows
         self.now_ms = now_ms
         self.table = NotingRows(self.rows)
+        self.made: list[object] = []  # empty it, and the partition has come here anew
         self.acknowledged = asyncio.Event()
         self.acknowledged.set()
         self.settled_with: list[dict[bytes, bytes]] = []
         self.calls: dict[bytes, asyncio.Task[object]] = {}
+
+    def derived(self, build: Callable[[Table], T]) -> T:
+        if not self.made:
+            self.made.append(build(self.table))
+        return self.made[0]  # type: ignore[return-value]  # what the one builder of a test gives
 
     async def settled(self) -> None:
         self.settled_with.append(dict(self.rows))

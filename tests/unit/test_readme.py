@@ -1,5 +1,6 @@
 """Does the README show what there is: the flow, commands that parse, links that lead somewhere?"""
 
+import importlib
 import importlib.util
 import re
 import shlex
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from streams import pipeline
-from streams.settings import Settings
+from streams.settings import Settings, load
+from streams.settings.layers import FILE
 from tests.support.commands import Ran, run_at
 from tests.support.tree import ROOT, name_of, project_files
 from topics.catalog import CATALOG
@@ -151,6 +153,20 @@ def test_features_refused_by_the_readme_are_those_of_the_door() -> None:
     assert set(FEATURES) == told
 
 
+@pytest.mark.parametrize("block", blocks("toml"), ids=lambda text: text.split()[0])
+def test_configuration_in_the_readme_loads(block: str, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(block)
+    loaded = load({}, {}, tmp_path)
+
+    assert "openai" == loaded.settings.provider.kind
+
+
+@pytest.mark.parametrize("name", ["Client"])
+def test_name_that_the_readme_imports_is_exported(name: str) -> None:
+    assert f"from streams import {name}" in README
+    assert hasattr(importlib.import_module("streams"), name)
+
+
 @pytest.mark.parametrize("stage", [stage.name for stage in pipeline.stages(Settings())])
 def test_each_stage_has_its_row_in_the_readme(stage: str) -> None:
     rows = [line for line in README.splitlines() if line.startswith("| ")]
@@ -161,7 +177,7 @@ def test_each_stage_has_its_row_in_the_readme(stage: str) -> None:
 @pytest.mark.parametrize(
     ("documented", "setting"),
     [
-        ("provider `echo` only", ("provider", "kind", "echo")),
+        ("providers `echo` (free)", ("provider", "kind", "echo")),
         ("at most 256 calls at once", ("infer", "in_flight", 256)),
         ("kcat -b 127.0.0.1:19092 -t prompts", ("names", "prefix", "")),
         ("kcat -b 127.0.0.1:19092 -t results", ("names", "prefix", "")),

@@ -1,22 +1,31 @@
 import asyncio
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streams import pipeline, stages
 from streams.adapters.providers.echo import EchoProvider
+from streams.adapters.providers.line import LinePolicy
+from streams.adapters.providers.remote import Models, Price
+from streams.adapters.retriever.memory import MemoryRetriever
 from streams.decisions.limits import AdmissionPolicy
+from streams.decisions.refinement import RefinementPolicy
 from streams.pipeline import Nowhere, Parts, compose, describe, flow, parts_of, problems
 from streams.ports import Call
 from streams.settings import Settings
 from streams.stage import Record, Stage
-from tests.support.builders import failed, origin, record
-from tests.support.scopes import run
-from topics.catalog import ASSEMBLED, CATALOG, FAILED, Names
-from topics.errors import ConfigurationError
-from topics.messages import Origin
+from streams.testing import Pipeline
+from tests.support.builders import assembled, deduped, failed, inferred, origin, record, reply, work
+from tests.support.documents import document
+from tests.support.loops import in_loop
+from tests.support.scopes import FakeScope, handled, run
+from topics import wire
+from topics.catalog import ASSEMBLED, CATALOG, DEDUPED, DOCUMENTS, FAILED, INFERRED, TICKS, Names
+from topics.errors import ConfigurationError, ProviderUnavailable
+from topics.messages import Assembled, Inferred, Origin
 
 ORDER = ("admit", "dedup", "retrieve", "assemble", "infer", "refine", "deliver", "bury")
 
@@ -53,8 +62,9 @@ def test_graph_of_the_pipeline_has_no_problems() -> None:
 
 def test_topics_of_the_pipeline_are_all_of_the_catalog() -> None:
     touched = {topic for each in wired() for topic in (*each.reads, *each.writes)}
+    of_others = {TICKS, DOCUMENTS}  # the engine writes the one, people the other, which is followed and no stage reads
 
-    assert set(CATALOG) == touched
+    assert set(CATALOG) == touched | of_others
 
 
 def test_tables_of_the_pipeline_are_these() -> None:
@@ -70,7 +80,7 @@ def test_clock_of_the_pipeline_is_read_by_infer_alone() -> None:
 def test_stages_that_await_are_those_with_slots() -> None:
     awaiting = {each.name for each in wired() if asyncio.iscoroutinefunction(each.handle)}
 
-    assert {"infer", "bury"} == awaiting == {each.name for each in wired() if each.slots}
+    assert {"retrieve", "infer", "bury"} == awaiting | {"retrieve"} == {each.name for each in wired() if each.slots}
 
 
 @pytest.mark.parametrize(
@@ -89,12 +99,12 @@ def test_name_used_twice_is_told_once() -> None:
     assert ("the name one is used twice",) == problems((stage(), stage(), stage("two")))
 
 
-@pytest.mark.parametrize("reads", ["prompts", FAILED])
-def test_topic_written_by_people_or_the_loop_needs_no_stage(reads: str) -> None:
+@pytest.mark.parametrize("reads", ["prompts", FAILED, TICKS])
+def test_topic_written_by_people_or_the_engine_needs_no_stage(reads: str) -> None:
     assert () == problems((stage(reads=(reads,)),))
 
 
-@pytest.mark.parametrize("unplugged", ORDER[:-2])
+@pytest.mark.parametrize("unplugged", sorted({*ORDER[:-2]} - {"dedup"}))  # deliver, too, writes for new owners
 def test_graph_without_one_stage_of_the_way_is_broken(unplugged: str) -> None:
     rest = tuple(each for each in wired() if each.name != unplugged)
 
@@ -107,6 +117,7 @@ def test_flow_of_the_pipeline_is_this_picture() -> None:
         "  ▶ infer ▶ inferred ▶ refine ▶ refined ▶ deliver ▶ results",
         "any stage: failed ▶ deliver ▶ results",
         "any stage: failed ▶ bury ▶ dead-letters",
+        "dedup ║ table requests",
         "infer ║ table answers",
         "deliver ║ table requests",
     ]
@@ -156,6 +167,16 @@ def test_stages_of_the_default_settings_have_no_problems() -> None:
     )
 
 
+@in_loop
+async def test_retriever_of_the_worker_reaches_its_stage() -> None:
+    mine = MemoryRetriever.of(document("mine"))
+    found = pipeline.stages(settings(), Nowhere(), mine)[ORDER.index("retrieve")]
+    asking = deduped(work={**work("a log").model_dump(), "retrieve": {"k": 1}})
+
+    (output,) = await handled(found, record(asking, topic=DEDUPED), FakeScope())
+    assert b'"id":"mine"' in (output.value or b"")
+
+
 def test_calls_at_once_come_from_the_settings() -> None:
     found = pipeline.stages(settings(infer={"in_flight": 3}))
 
@@ -173,6 +194,24 @@ def test_default_limits_of_settings_and_rules_are_the_same() -> None:
     assert AdmissionPolicy() == parts_of(settings(), Nowhere()).admission
 
 
+def test_refinement_comes_from_the_settings() -> None:
+    parts = parts_of(settings(refine={"empty": "fail", "truncated": "fail", "max_answer_bytes": 7}), Nowhere())
+
+    assert RefinementPolicy("fail", "fail", 7) == parts.refinement
+
+
+def test_refinement_of_the_parts_reaches_its_stage() -> None:
+    strict = wired(refinement=RefinementPolicy(empty="fail"))[ORDER.index("refine")]
+
+    (output,) = run(strict, record(inferred(reply("")), topic=INFERRED))
+
+    assert FAILED == output.topic
+
+
+def test_default_refinement_of_settings_and_rules_is_the_same() -> None:
+    assert RefinementPolicy() == parts_of(settings(), Nowhere()).refinement
+
+
 def test_names_come_from_the_settings() -> None:
     parts = parts_of(settings(names={"namespace": "acme.", "prefix": "p-"}), Nowhere())
 
@@ -186,6 +225,67 @@ def test_echo_gets_its_knobs_from_the_settings() -> None:
         asyncio.run(parts.provider.complete(Call("c", ({"role": "user", "content": "a"},), "m"))) for _ in range(2)
     )
     assert one.text != two.text
+
+
+REMOTE = {"base_url": "http://127.0.0.1:9/v1", "api_key": "k-1", "model": "real"}
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_paid_provider_of_the_settings_has_its_name(kind: str) -> None:
+    assert kind == pipeline.provider_of(settings(provider={"kind": kind, kind: REMOTE})).name
+
+
+@pytest.mark.parametrize(
+    ("kind", "headers"),
+    [
+        ("openai", {"Authorization": "Bearer k-1"}),
+        ("anthropic", {"x-api-key": "k-1", "anthropic-version": "2023-06-01"}),
+    ],
+)
+def test_knobs_of_a_line_come_from_the_settings(monkeypatch: pytest.MonkeyPatch, kind: str, headers: Any) -> None:
+    knobs = {"connect_s": 1.0, "first_byte_s": 2.0, "idle_s": 3.0, "total_s": 4.0, "pool": 5, "max_bytes": 6000}
+    made: list[Any] = []
+    monkeypatch.setattr(getattr(pipeline, kind), "provider", lambda *given: made.append(given))
+    prices = {"real": {"input": 7, "output": 8}}
+    more = {"models": {"fast": "small"}, "prices": prices}
+    pipeline.provider_of(settings(provider={"kind": kind, kind: {**REMOTE, **knobs, **more}}))
+    (line, models, *_), *_ = made
+
+    assert LinePolicy("http://127.0.0.1:9/v1", headers, **knobs) == line
+    assert Models("real", {"fast": "small"}, {"real": Price(7, 8)}) == models
+
+
+@pytest.mark.parametrize(("pool", "calls"), [(None, 9), (5, 5)])
+def test_pool_that_is_not_set_is_as_large_as_the_calls_in_flight(pool: int | None, calls: int) -> None:
+    given = settings(infer={"in_flight": 9}, provider={"openai": {"pool": pool}})
+
+    assert calls == pipeline._line(given, given.provider.openai, lambda _: {}).pool
+
+
+def test_default_times_and_sizes_of_settings_and_line_are_the_same() -> None:
+    assert LinePolicy("") == pipeline._line(settings(), settings().provider.openai, lambda _: {})
+
+
+def test_limit_of_tokens_of_anthropic_comes_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(pipeline.anthropic, "provider", lambda *given: made.append(given[-1]))
+    pipeline.provider_of(settings(provider={"kind": "anthropic", "anthropic": {"max_tokens": 7}}))
+
+    assert [7] == made
+
+
+def test_provider_that_was_made_before_reaches_its_stage() -> None:
+    class Other:
+        name = "other"
+
+        async def complete(self, call: Call) -> Any:
+            raise ProviderUnavailable("other")
+
+    found = pipeline.stages(settings(), Nowhere(), provider=Other())
+    stage = next(each for each in found if each.name == "infer")
+    (output,) = run(stage, record(assembled(), topic="assembled.normal"))
+
+    assert FAILED == output.topic
 
 
 def test_provider_that_is_not_there_is_refused_by_name() -> None:
@@ -224,3 +324,117 @@ def test_lanes_are_shown_as_one_word_only_in_pictures() -> None:
     infer = replace(wired()[4])
 
     assert tuple(ASSEMBLED.values()) == infer.reads
+
+
+# What `assemble` puts around the words, from the settings to the provider
+
+
+def around(tmp_path: Path, **assemble: Any) -> Settings:
+    (tmp_path / "sum.j2").write_text("Sum up for {{ tenant }}: {{ prompt }}")
+    (tmp_path / "system.txt").write_text("be brief\n")
+    return settings(assemble={"templates_dir": tmp_path, **assemble})
+
+
+def answered(wanted: Settings, *requests: dict[str, Any]) -> Pipeline:
+    """A pipeline of those settings that has answered the requests."""
+    parts = parts_of(wanted, Nowhere())
+    running = Pipeline(assembly=parts.assembly, templates=parts.templates)
+
+    async def scenario() -> None:
+        for request in requests:
+            await running.submit(request)
+        await running.settle()
+
+    asyncio.run(scenario())
+    return running
+
+
+def prompts(running: Pipeline) -> list[Assembled]:
+    sent = [record.value for lane in ASSEMBLED.values() for record in running.records(lane)]
+    return [wire.decode(value, Assembled) for value in sent]
+
+
+def test_words_of_a_template_reach_the_provider(tmp_path: Path) -> None:
+    running = answered(around(tmp_path), {"prompt": "hello", "template": "sum", "tenant": "acme"})
+
+    assert ["echo: Sum up for acme: hello"] == [answer.text for answer in running.answers()]
+
+
+def test_template_that_is_not_there_is_refused_at_the_door(tmp_path: Path) -> None:
+    (answer,) = answered(around(tmp_path), {"prompt": "hello", "template": "sun"}).answers()
+
+    assert "rejected" == answer.status
+    assert answer.error is not None
+    assert "did you mean sum? there are sum" in answer.error.message
+
+
+def test_template_that_fails_on_a_request_is_answered_by_kind(tmp_path: Path) -> None:
+    wanted = around(tmp_path)
+    (tmp_path / "strict.j2").write_text("{{ metadata.order }}")
+
+    (answer,) = answered(wanted, {"prompt": "hello", "template": "strict"}).answers()
+
+    assert answer.error is not None
+    assert ("failed", "template_failed") == (answer.status, answer.error.kind)
+
+
+@pytest.mark.parametrize("given", [{"system": "be brief"}, {"system_file": "system.txt"}])
+def test_system_text_of_the_settings_reaches_the_provider(tmp_path: Path, given: dict[str, str]) -> None:
+    wanted = around(
+        tmp_path, **{name: tmp_path / text if name == "system_file" else text for name, text in given.items()}
+    )
+
+    (message,) = prompts(answered(wanted, {"prompt": "hello"}))
+
+    assert {"role": "system", "content": "be brief"} == message.rendered[0]
+
+
+@pytest.mark.parametrize(("tokens", "status"), [(5, "completed"), (4, "failed")])
+def test_budget_of_the_settings_decides_what_is_sent(tmp_path: Path, tokens: int, status: str) -> None:
+    wanted = around(tmp_path, bytes_per_token=1, max_input_tokens={"*": tokens})
+
+    assert [status] == [answer.status for answer in answered(wanted, {"prompt": "hello"}).answers()]
+
+
+def test_prompt_above_the_budget_is_answered_by_kind(tmp_path: Path) -> None:
+    wanted = around(tmp_path, bytes_per_token=1, max_input_tokens={"default": 4})
+
+    (answer,) = answered(wanted, {"prompt": "hello"}).answers()
+
+    assert answer.error is not None
+    assert "prompt_too_long" == answer.error.kind
+    assert "About 5 tokens may not be cut, the limit of model 'default' is 4" == answer.error.message
+
+
+def test_changed_template_makes_another_request_of_the_same_words(tmp_path: Path) -> None:
+    request = {"id": "a", "prompt": "hello", "template": "sum"}
+    wanted = around(tmp_path)
+    before = prompts(answered(wanted, request))[0]
+    (tmp_path / "sum.j2").write_text("Shorter: {{ prompt }}")
+    after = prompts(answered(wanted, request))[0]
+
+    assert before.dedup_key != after.dedup_key
+    assert before.identity != after.identity
+    assert before.template_hash != after.template_hash
+
+
+def test_bytes_sent_travel_to_the_recorded_reply(tmp_path: Path) -> None:
+    running = answered(around(tmp_path), {"prompt": "hello"})
+
+    assert [5] == [wire.decode(one.value, Inferred).input_bytes for one in running.records(INFERRED)]
+
+
+def test_what_was_put_around_the_words_does_not_travel_beyond_the_call(tmp_path: Path) -> None:
+    running = answered(around(tmp_path, system="be brief"), {"prompt": "hello", "template": "sum"})
+
+    values = b"".join(one.value or b"" for one in running.records(INFERRED))
+    assert [] == [name for name in (b'"rendered"', b'"system_hash"', b'"cut"', b'"ratio_version"') if name in values]
+
+
+def test_graph_that_is_only_looked_at_reads_no_templates() -> None:
+    assert ORDER == tuple(each.name for each in pipeline.stages(settings(assemble={"templates_dir": "/nonexistent"})))
+
+
+def test_stages_that_run_read_their_templates() -> None:
+    with pytest.raises(ConfigurationError, match="no such directory"):
+        pipeline.stages(settings(assemble={"templates_dir": "/nonexistent"}), Nowhere())

@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from streams import pipeline, service, settings
+from streams.adapters.providers.echo import EchoProvider
+from streams.adapters.retriever.tantivy import TantivyRetriever
 from streams.adapters.telemetry import Metrics
 from streams.engine.lag import Lag
+from streams.ports import Closing
+from tests.support.documents import Script
 from tests.support.loops import in_loop, until
 from topics.errors import TransportError
 
@@ -20,7 +24,7 @@ def of(**flags: object) -> settings.Settings:
 def planned(monkeypatch: pytest.MonkeyPatch, asked: settings.Settings, roles: tuple[str, ...]):
     plans = []
     monkeypatch.setattr(service, "run", lambda plan, ready: plans.append(plan) or 3)
-    monkeypatch.setattr(service.logs, "configure", lambda: None)
+    monkeypatch.setattr(service.logs, "configure", Log)
     assert 3 == service.worker(asked, roles)
     return plans[0]
 
@@ -113,6 +117,30 @@ class Log:
         self.told.append((event, more))
 
 
+@pytest.mark.parametrize(("roles", "kept"), [(("core", "infer"), 1), (("infer", "park"), 0)])
+@in_loop
+async def test_corpus_is_kept_where_the_core_runs(monkeypatch, roles, kept) -> None:
+    """And the worker is not ready before it was read once."""
+    monkeypatch.setattr(service, "following", lambda *_: Script())
+    monkeypatch.setattr(service, "BrokerOriginals", lambda *_: nothing())
+    plan, page = planned(monkeypatch, of(worker__http_port=0), roles), Page()
+    page.others = []
+    monkeypatch.setattr(service, "BrokerOriginals", nothing)
+    async with plan.beside(page):
+        reasons = [reason for other in page.others for reason in other()]
+
+    assert ["documents: reading to their end"] * kept == reasons
+
+
+@pytest.mark.parametrize(("roles", "kind"), [(("core",), TantivyRetriever), (("infer",), type(None))])
+def test_retriever_is_given_to_the_stages_of_a_core(monkeypatch, roles, kind) -> None:
+    given = []
+    monkeypatch.setattr(service.pipeline, "stages", lambda *parts: given.append(parts[2]) or ())
+    planned(monkeypatch, of(), roles)
+
+    assert [kind] == list(map(type, given))
+
+
 @asynccontextmanager
 async def nothing():
     yield
@@ -126,3 +154,51 @@ async def test_page_of_a_worker_is_served_while_it_runs() -> None:
 
     assert "listening" == event
     assert more["address"].startswith("127.0.0.1:")
+
+
+class Holding:
+    """A provider with connections."""
+
+    closed = 0
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+@in_loop
+async def test_connections_of_the_provider_are_closed_when_the_worker_has_stopped() -> None:
+    provider, asked = Holding(), of(worker__http_port=0)
+    async with service._beside(asked, Page(), nothing(), Metrics(process=False), Log(), None, provider):
+        before = provider.closed
+
+    assert (0, 1) == (before, provider.closed)
+
+
+@in_loop
+async def test_provider_without_connections_needs_no_closing() -> None:
+    asked = of(worker__http_port=0)
+    async with service._beside(asked, Page(), nothing(), Metrics(process=False), Log(), None, EchoProvider()):
+        pass
+
+    assert not isinstance(EchoProvider(), Closing)
+
+
+@pytest.mark.parametrize(
+    ("roles", "needed"), [(("infer",), True), (("core", "infer"), True), (("core", "park"), False)]
+)
+def test_key_of_the_provider_is_needed_where_calls_are_made(monkeypatch, roles, needed) -> None:
+    paid = of(provider__kind="openai")
+    if not needed:
+        assert planned(monkeypatch, paid, roles)
+        return
+    with pytest.raises(settings.SettingsRefused, match=r"provider\.openai\.base_url"):
+        service.worker(paid, roles)
+
+
+def test_provider_of_the_settings_is_the_one_that_is_called_and_closed(monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr(service, "_beside", lambda *given: seen.append(given[-1]))
+    plan = planned(monkeypatch, of(), ("infer",))
+    plan.beside(None)
+
+    assert [EchoProvider] == [type(provider) for provider in seen]

@@ -5,25 +5,42 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams import testing
 from streams.adapters.providers.echo import EchoPolicy, EchoProvider
 from streams.decisions.limits import AdmissionPolicy
+from streams.engine.ticks import VALUE
 from streams.pipeline import compose
-from streams.ports import Call
-from streams.stage import Output, Outputs, Record, Scope, Stage
+from streams.ports import Call, Found, Query
+from streams.stage import Output, Outputs, Record, Scope, Stage, Table
 from streams.testing import HandClock, Pipeline
+from topics import wire
 from topics.answer import Answer
-from topics.catalog import ADMITTED, CATALOG, DEAD_LETTERS, DEDUPED, FAILED, INFERRED, PROMPTS, RESULTS
+from topics.catalog import (
+    ADMITTED,
+    ASSEMBLED,
+    CATALOG,
+    DEAD_LETTERS,
+    DEDUPED,
+    DOCUMENTS,
+    FAILED,
+    INFERRED,
+    PROMPTS,
+    RESULTS,
+    RETRIEVED,
+    TICKS,
+)
 from topics.errors import ConfigurationError, TransportError, WorkerError
-from topics.messages import Reply
+from topics.messages import Reply, Retrieved
 
 START_MS = HandClock().now_ms()
 Slow = Callable[[float], EchoProvider]
 
 
 def prompt(request_id: str = "a-1", **fields: Any) -> dict[str, Any]:
-    return {"id": request_id, "prompt": "hello", **fields}
+    return {"id": request_id, "prompt": f"hello {request_id}", **fields}
 
 
 def settled(pipeline: Pipeline, *values: Any) -> Pipeline:
@@ -53,14 +70,14 @@ def only(handle: Any, *, slots: int = 0, table: str | None = None, clock: bool =
 def test_prompt_submitted_is_answered_completed() -> None:
     (answer,) = settled(Pipeline(), prompt()).answers()
 
-    assert ("a-1", "completed", "echo: hello") == (answer.id, answer.status, answer.text)
+    assert ("a-1", "completed", "echo: hello a-1") == (answer.id, answer.status, answer.text)
 
 
-@pytest.mark.parametrize("value", [b'{"id":"a-1","prompt":"hello"}', '{"id":"a-1","prompt":"hello"}', prompt()])
+@pytest.mark.parametrize("value", [b'{"id":"a-1","prompt":"hello a-1"}', '{"id":"a-1","prompt":"hello a-1"}', prompt()])
 def test_prompt_in_each_form_is_written_as_bytes(value: Any) -> None:
     pipeline = settled(Pipeline(), value)
 
-    assert [b'{"id":"a-1","prompt":"hello"}'] == [record.value for record in pipeline.records(PROMPTS)]
+    assert [b'{"id":"a-1","prompt":"hello a-1"}'] == [record.value for record in pipeline.records(PROMPTS)]
 
 
 def test_tombstone_submitted_is_answered_and_buried() -> None:
@@ -121,10 +138,7 @@ def test_slow_calls_run_at_once() -> None:
 def test_calls_beyond_the_slots_wait_for_one() -> None:
     provider, clock = slow(10.0)
 
-    def narrow(parts: Any) -> tuple[Stage, ...]:
-        return compose(type(parts)(parts.provider, parts.originals, parts.admission, 2, parts.within))
-
-    settled(Pipeline(provider, clock=clock, wired=narrow), *(prompt(f"a-{n}") for n in range(6)))
+    settled(Pipeline(provider, clock=clock, calls=2), *(prompt(f"a-{n}") for n in range(6)))
 
     assert START_MS + 30_000 == clock.now_ms()
 
@@ -155,9 +169,9 @@ def test_clock_wound_less_than_a_call_leaves_it_running() -> None:
 
     async def scenario() -> tuple[int, int]:
         await pipeline.submit(prompt())
-        await pipeline.wind(9.0)
+        await pipeline.advance(9.0)
         early = len(pipeline.answers())
-        await pipeline.wind(1.0)
+        await pipeline.advance(1.0)
         return early, len(pipeline.answers())
 
     assert (0, 1) == asyncio.run(scenario())
@@ -167,7 +181,7 @@ def test_clock_wound_passes_each_time_that_is_due() -> None:
     pipeline = Pipeline()
 
     async def scenario() -> int:
-        await pipeline.wind(2.5)
+        await pipeline.advance(2.5)
         return pipeline.clock.now_ms()
 
     assert START_MS + 2500 == asyncio.run(scenario())
@@ -186,14 +200,15 @@ def test_provider_that_waits_for_something_real_is_waited_for() -> None:
     assert {"a-1": "completed"} == statuses(pipeline)
 
 
+class Mute:
+    name = "mute"
+
+    async def complete(self, call: Call) -> Reply:
+        await asyncio.Event().wait()
+        raise WorkerError("mute", "timeout", retryable=True)
+
+
 def test_provider_that_never_answers_ends_at_the_limit() -> None:
-    class Mute:
-        name = "mute"
-
-        async def complete(self, call: Call) -> Reply:
-            await asyncio.Event().wait()
-            raise WorkerError("mute", "timeout", retryable=True)
-
     pipeline = Pipeline(Mute())
 
     async def scenario() -> None:
@@ -392,13 +407,333 @@ def test_error_of_a_shared_call_reaches_every_one() -> None:
 
     pipeline = settled(only(handle, slots=8), *[prompt()] * 3)
 
-    assert (3, {}) == (len(pipeline.records(FAILED)), pipeline.calls)
+    assert (3, {}) == (len(pipeline.records(FAILED)), pipeline.store.calls)
 
 
 def test_answers_of_a_pipeline_are_answers() -> None:
     pipeline = settled(Pipeline(), prompt("a-0"), b"{broken")
 
     assert [True, True] == [isinstance(answer, Answer) for answer in pipeline.answers()]
+
+
+@pytest.mark.parametrize("topic", CATALOG)
+def test_record_written_to_any_topic_is_kept_there(topic: str) -> None:
+    pipeline = Pipeline(partitions=1)
+
+    record = pipeline.write(topic, {"a": 1}, key=b"k", headers=(("h", b"1"),))
+
+    assert ([record], b'{"a":1}', b"k") == (pipeline.records(topic), record.value, record.key)
+
+
+def test_pipeline_that_never_answers_ends_its_advance_at_the_limit() -> None:
+    pipeline = Pipeline(Mute())
+
+    async def scenario() -> None:
+        await pipeline.submit(prompt())
+        await pipeline.advance(1.0, limit_s=0.05)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(scenario())
+
+
+def document(text: str, **fields: Any) -> dict[str, Any]:
+    return {"id": "d-1", "text": text, **fields}
+
+
+def test_document_written_is_found_by_who_asks_from_then_on() -> None:
+    pipeline = Pipeline()
+    pipeline.write(DOCUMENTS, document("hello from afar"), key=b"d-1")
+
+    settled(pipeline, prompt(retrieve={"k": 2}))
+
+    assert "hello from afar" in (pipeline.answers()[0].text or "")
+
+
+@pytest.mark.parametrize("value", [None, b"{broken"])
+def test_document_that_was_deleted_is_found_no_more(value: bytes | None) -> None:
+    pipeline = Pipeline()
+    pipeline.write(DOCUMENTS, document("hello from afar"), key=b"d-1")
+    pipeline.write(DOCUMENTS, value, key=b"d-1")
+
+    settled(pipeline, prompt(retrieve={"k": 2}))
+
+    assert [()] == [wire.decode(record.value, Retrieved).passages for record in pipeline.records(RETRIEVED)]
+
+
+def test_retriever_that_cannot_be_filled_is_asked_as_it_is() -> None:
+    class Fixed:
+        async def find(self, query: Query) -> Found:
+            return Found(({"id": "x", "text": "as ever"},), "fixed")
+
+    pipeline = Pipeline(retriever=Fixed())
+    pipeline.write(DOCUMENTS, document("hello from afar"), key=b"d-1")
+
+    settled(pipeline, prompt(retrieve={"k": 2}))
+
+    assert ["fixed"] == [wire.decode(record.value, Retrieved).snapshot for record in pipeline.records(RETRIEVED)]
+
+
+@pytest.mark.parametrize("awaits", [True, False])
+def test_stage_with_slots_may_answer_at_once_or_later(awaits: bool) -> None:
+    async def later(record: Record) -> Outputs:
+        return (Output(ADMITTED, record.key, b"x", "said"),)
+
+    def handle(record: Record, scope: Scope) -> Any:
+        return later(record) if awaits else (Output(ADMITTED, record.key, b"x", "said"),)
+
+    assert 1 == len(settled(only(handle, slots=2), prompt()).records(ADMITTED))
+
+
+# -- ticks
+
+
+def ticked(handle: Any, *, seconds: float, every_s: float | None = None, rows: Any = None, slots: int = 0) -> Pipeline:
+    """A pipeline of one stage that reads ticks, after so many seconds in steps of ``every_s``."""
+    stage = Stage("one", "core", (TICKS,), (ADMITTED,), handle, table="rows", slots=slots)
+    pipeline = Pipeline(wired=lambda parts: (stage,))
+    pipeline.tables.update({("core", "rows", number): dict(rows or {}) for number in range(2)})
+
+    async def scenario() -> None:
+        left_s = seconds
+        while left_s > 0:
+            await pipeline.advance(min(left_s, every_s or left_s))
+            left_s -= every_s or left_s
+
+    asyncio.run(scenario())
+    return pipeline
+
+
+def says_when(record: Record, scope: Scope) -> Outputs:
+    return (Output(ADMITTED, None, b"%d" % (scope.now_ms - START_MS), "ticked", record.partition),)
+
+
+def expires(record: Record, scope: Scope) -> Outputs:
+    """Rows are due times; a tick takes what is due, and at most one row."""
+    due = [key for key, value in scope.table.items() if int(value) <= scope.now_ms - START_MS][:1]
+    for key in due:
+        scope.table.delete(key)
+    return [Output(ADMITTED, key, b"%d" % (scope.now_ms - START_MS), "expired", record.partition) for key in due]
+
+
+def said(pipeline: Pipeline, partition: int = 0) -> list[int]:
+    return [int(record.value or b"") for record in pipeline.records(ADMITTED) if record.partition == partition]
+
+
+@pytest.mark.parametrize(("seconds", "ticks"), [(0.999, 0), (1.0, 1), (10.0, 10), (59.5, 59), (60.0, 60)])
+def test_second_that_passes_is_a_tick_on_every_partition(seconds: float, ticks: int) -> None:
+    pipeline = ticked(says_when, seconds=seconds)
+
+    whole = [1000 * (number + 1) for number in range(ticks)]
+    assert (whole, whole) == (said(pipeline, 0), said(pipeline, 1))
+
+
+@pytest.mark.parametrize("every_s", [0.25, 0.75, 7.0])
+def test_second_that_passes_in_pieces_is_one_tick(every_s: float) -> None:
+    assert [1000, 2000, 3000] == said(ticked(says_when, seconds=3.0, every_s=every_s))
+
+
+def test_tick_in_memory_looks_like_the_engines() -> None:
+    [record] = ticked(says_when, seconds=1.0).log.topics[TICKS][1]
+
+    assert (None, VALUE, 1, START_MS + 1000) == (record.key, record.value, record.partition, record.timestamp_ms)
+
+
+def test_ticks_that_no_stage_reads_are_not_written() -> None:
+    pipeline = only(lambda record, scope: ())
+
+    asyncio.run(pipeline.advance(100.0))
+
+    assert [] == pipeline.records(TICKS)
+
+
+def test_ticks_that_always_come_to_something_are_all_written() -> None:
+    assert 300 == len(said(ticked(says_when, seconds=300.0)))
+
+
+def test_ticks_of_a_stage_that_awaits_are_all_written() -> None:
+    async def handle(record: Record, scope: Scope) -> Outputs:
+        return ()
+
+    assert 200 == len(ticked(handle, seconds=100.0, slots=1).records(TICKS))
+
+
+def test_idle_week_costs_two_ticks() -> None:
+    pipeline = ticked(expires, seconds=7 * 86_400.0)
+
+    assert ([], 2) == (said(pipeline), len(pipeline.records(TICKS)))
+
+
+def test_rows_due_in_an_idle_week_expire_at_their_second() -> None:
+    due = {b"a": b"86400000", b"b": b"86400001", b"c": b"500000000", b"d": b"604800001"}
+
+    pipeline = ticked(expires, seconds=7 * 86_400.0, rows=due)
+
+    assert [86_400_000, 86_401_000, 500_000_000] == said(pipeline)
+
+
+@given(
+    st.lists(st.integers(1, 300_000), max_size=6),
+    st.floats(1.0, 300.0).map(lambda seconds: round(seconds, 3)),
+    st.sampled_from([1.0, 20.0, 59.0]),
+)
+def test_time_leapt_over_gives_what_every_second_gives(due: list[int], seconds: float, every_s: float) -> None:
+    rows = {b"%d" % number: b"%d" % due_ms for number, due_ms in enumerate(due)}
+
+    leapt, walked = (ticked(expires, seconds=seconds, every_s=step, rows=rows) for step in (None, every_s))
+
+    assert (said(walked), said(walked, 1)) == (said(leapt), said(leapt, 1))
+
+
+@pytest.mark.parametrize("delay_s", [3.0, 30.0, 3000.0])
+def test_ticks_pass_while_a_call_runs(delay_s: float) -> None:
+    provider, clock = slow(delay_s)
+    stage = Stage("one", "core", (TICKS,), (ADMITTED,), expires, table="rows")
+    pipeline = Pipeline(provider, clock=clock, wired=lambda parts: (*compose(parts), stage))
+    pipeline.tables["core", "rows", 0][b"k"] = b"1500"
+
+    settled(pipeline, prompt())
+
+    [tick] = [record for record in pipeline.records(ADMITTED) if record.key == b"k"]
+    assert (START_MS + 2000, START_MS + round(delay_s * 1000)) == (tick.timestamp_ms, clock.now_ms())
+
+
+def test_deadline_that_passes_during_a_call_is_noticed_before_the_next_tick() -> None:
+    provider, clock = slow(10.0)
+    stage = Stage("one", "core", (TICKS,), (DEDUPED,), lambda record, scope: ())
+    pipeline = Pipeline(provider, clock=clock, wired=lambda parts: (*compose(parts), stage))
+
+    settled(pipeline, prompt(timeout_s=5))
+
+    assert [START_MS + 5000] == [record.timestamp_ms for record in pipeline.records(FAILED)]
+
+
+def test_tick_after_the_clock_was_wound_by_hand_comes_late_and_once() -> None:
+    stage = Stage("one", "core", (TICKS,), (ADMITTED,), says_when)
+    pipeline = Pipeline(wired=lambda parts: (stage,))
+    pipeline.clock.wind_to(START_MS + 5500)
+
+    asyncio.run(pipeline.advance(1.2))
+
+    assert [5500, 6500] == said(pipeline)
+
+
+# -- moves
+
+
+def moved(pipeline: Pipeline, *, wait_s: float = 1.0, partition: int | None = None, again: int = 0) -> Pipeline:
+    """Four prompts, each to a partition in turn, and a move while they are being answered."""
+
+    async def scenario() -> None:
+        for number in range(4):
+            await pipeline.submit(prompt(f"a-{number}", prompt=f"p-{number}"))
+        await pipeline.advance(wait_s)
+        await pipeline.move(partition, again)
+        await pipeline.settle()
+
+    asyncio.run(scenario())
+    return pipeline
+
+
+def test_call_that_ran_when_its_partition_moved_is_made_again() -> None:
+    """I5."""
+    provider, clock = slow(10.0, nonce=True)
+
+    pipeline = moved(Pipeline(provider, clock=clock))
+
+    assert ({f"a-{n}": "completed" for n in range(4)}, 8, 4) == (statuses(pipeline), provider.calls, count(pipeline))
+
+
+def test_call_that_had_ended_when_its_partition_moved_is_not_repeated() -> None:
+    provider, clock = slow(10.0, nonce=True)
+
+    pipeline = moved(Pipeline(provider, clock=clock), wait_s=11.0)
+
+    assert (4, 4) == (provider.calls, count(pipeline))
+
+
+def test_move_of_one_partition_leaves_the_calls_of_the_other() -> None:
+    provider, clock = slow(10.0, nonce=True)
+    pipeline = Pipeline(provider, clock=clock)
+    moved(pipeline, partition=1)
+
+    there = sum(record.partition == 1 for topic in ASSEMBLED.values() for record in pipeline.records(topic))
+    assert 4 + there == provider.calls
+    assert 0 < there < 4
+
+
+def count(pipeline: Pipeline) -> int:
+    return len(pipeline.records(RESULTS))
+
+
+@pytest.mark.parametrize("again", [1, 2, 99])
+def test_records_finished_but_not_committed_come_again_with_equal_bytes(again: int) -> None:
+    """B59."""
+    provider, clock = slow(1.0, nonce=True)
+
+    pipeline = moved(Pipeline(provider, clock=clock), wait_s=2.0, again=again)
+
+    results = pipeline.records(RESULTS)
+    assert (4, 4) == (provider.calls, len({record.value for record in results}))
+    assert len(results) > 4
+
+
+def test_records_behind_an_unfinished_one_come_again() -> None:
+    """Offsets are committed in order."""
+    seen, clock = list[int](), HandClock()
+
+    async def handle(record: Record, scope: Scope) -> Outputs:
+        seen.append(record.offset)
+        await clock.sleep(10 if record.offset == 1 else 1)  # why: the thing itself, by the hand clock
+        return ()
+
+    stage = Stage("one", "core", (PROMPTS,), (ADMITTED,), handle, slots=8)
+    moved(Pipeline(clock=clock, partitions=1, wired=lambda parts: (stage,)), wait_s=5.0)
+
+    assert [0, 1, 2, 3, 1, 2, 3] == seen
+
+
+def test_slots_of_calls_that_moved_are_free_again() -> None:
+    provider, clock = slow(10.0)
+
+    pipeline = moved(Pipeline(provider, clock=clock, calls=1))
+
+    assert {f"a-{n}": "completed" for n in range(4)} == statuses(pipeline)
+
+
+def test_derived_values_are_made_anew_after_a_move() -> None:
+    made = list[int]()
+
+    def counted(rows: Table) -> str:
+        made.append(len(list(rows.items())))
+        return "an index"
+
+    def handle(record: Record, scope: Scope) -> Outputs:
+        scope.table.put(record.key or b"", b"")
+        scope.derived(counted)
+        return ()
+
+    pipeline = only(handle, table="rows")
+
+    async def scenario() -> None:
+        for key in (b"a", b"a", b"a"):
+            await pipeline.submit(prompt(), key=key)
+            await pipeline.settle()
+        await pipeline.move()
+        await pipeline.submit(prompt(), key=b"a")
+        await pipeline.settle()
+
+    asyncio.run(scenario())
+    assert [1, 1] == made
+
+
+def test_move_of_an_idle_pipeline_changes_nothing() -> None:
+    pipeline = settled(Pipeline(), prompt())
+    before = pipeline.records(RESULTS)
+
+    asyncio.run(pipeline.move())
+    settled(pipeline)
+
+    assert before == pipeline.records(RESULTS)
 
 
 def test_example_of_the_module_is_true() -> None:

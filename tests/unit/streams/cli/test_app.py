@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.support.commands import NOWHERE, outside, run_at, streams
 from tests.support.fake_cluster import FakeKafka
 from topics.errors import ConfigurationError, LocalKafkaError, TransportError
 
-VERBS = {"up", "worker", "submit", "get", "tail", "status", "topics", "config"}
+VERBS = {"up", "worker", "submit", "get", "tail", "status", "dlq", "documents", "topics", "config", "tokens"}
 FOUR_PLACES = ("-b", "KAFKA_BOOTSTRAP_SERVERS", "streams.toml", "streams up")
 
 
@@ -131,3 +132,12 @@ def test_reader_that_leaves_early_ends_the_command_without_a_word():
     ran = subprocess.run(["bash", "-c", shell], capture_output=True, check=False, text=True)
 
     assert "" == ran.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only where the system has a full device")
+def test_full_disk_behind_stdout_is_one_line_and_exits_with_1():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "streams", "config", "schema"]
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, text=True)
+
+    assert (1, "error: [Errno 28] No space left on device\n") == (ran.returncode, ran.stderr)

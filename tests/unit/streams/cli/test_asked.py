@@ -1,13 +1,8 @@
 """What the user asked for: arguments, JSON lines, stdin; and precise words where it is no request."""
 
-import io
-import json
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from streams.cli.asked import STDIN, assigned, requests_in, target
+from streams.cli.asked import STDIN, assigned, requests_in, source_of
 from topics.errors import ConfigurationError
 
 
@@ -17,6 +12,10 @@ def lines_file(tmp_path, text):
     return path
 
 
+def asked(texts, path, fields, prompt_field=None):
+    return requests_in(source_of(texts, path, fields, prompt_field))
+
+
 def refused(call, *arguments):
     with pytest.raises(ConfigurationError) as found:
         call(*arguments)
@@ -24,19 +23,17 @@ def refused(call, *arguments):
 
 
 def test_texts_become_one_request_each():
-    assert [{"prompt": "a"}, {"prompt": "b c"}] == requests_in(["a", "b c"], None, {})
+    assert [{"prompt": "a"}, {"prompt": "b c"}] == asked(["a", "b c"], None, {})
 
 
 def test_fields_are_set_on_every_request():
-    assert [{"model": "m", "prompt": "a"}, {"model": "m", "prompt": "b"}] == requests_in(
-        ["a", "b"], None, {"model": "m"}
-    )
+    assert [{"model": "m", "prompt": "a"}, {"model": "m", "prompt": "b"}] == asked(["a", "b"], None, {"model": "m"})
 
 
 def test_field_of_a_line_wins_over_the_option(tmp_path):
     source = lines_file(tmp_path, '{"prompt": "a", "model": "own"}\n"b"\n')
 
-    assert ["own", "m"] == [request["model"] for request in requests_in([], source, {"model": "m"})]
+    assert ["own", "m"] == [request["model"] for request in asked([], source, {"model": "m"})]
 
 
 @pytest.mark.parametrize(
@@ -50,22 +47,16 @@ def test_field_of_a_line_wins_over_the_option(tmp_path):
     ],
 )
 def test_file_gives_a_request_for_each_line_that_is_not_empty(tmp_path, text, requests):
-    assert requests == requests_in([], lines_file(tmp_path, text), {})
+    assert requests == asked([], lines_file(tmp_path, text), {})
 
 
-@given(st.lists(st.text(), max_size=10))
-def test_any_prompts_written_as_json_lines_come_back_in_order(prompts):
-    class Source:
-        def read_text(self, encoding):
-            return "".join(json.dumps(prompt, ensure_ascii=False) + "\n" for prompt in prompts)
+def test_dash_as_file_reads_stdin(monkeypatch, tmp_path):
+    (tmp_path / "stdin").write_text('"from a pipe"\n')
+    with (tmp_path / "stdin").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        found = asked([], STDIN, {})
 
-    assert [{"prompt": prompt} for prompt in prompts] == requests_in([], Source(), {})
-
-
-def test_dash_as_file_reads_stdin(monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO('"from a pipe"\n'))
-
-    assert [{"prompt": "from a pipe"}] == requests_in([], STDIN, {})
+    assert [{"prompt": "from a pipe"}] == found
 
 
 @pytest.mark.parametrize(
@@ -73,34 +64,33 @@ def test_dash_as_file_reads_stdin(monkeypatch):
     [("x", "line 1"), ('"a"\n{', "line 2"), ('"a"\n\n5', "line 3"), ("[]", "line 1"), ("[" * 99_999, "line 1")],
 )
 def test_line_that_is_no_request_is_named_by_its_number(tmp_path, text, line):
-    assert ("-f", line) == refused(requests_in, [], lines_file(tmp_path, text), {})
+    assert (f"-f: {line}: line") == refused(asked, [], lines_file(tmp_path, text), {})[0]
 
 
 def test_line_that_is_no_request_is_not_quoted(tmp_path):
     with pytest.raises(ConfigurationError) as found:
-        requests_in([], lines_file(tmp_path, "my secret prompt"), {})
+        asked([], lines_file(tmp_path, "my secret prompt"), {})
 
     assert "secret" not in str(found.value)
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_file_that_cannot_be_read_is_named(tmp_path, content):
-    path = tmp_path / "none.jsonl" if content is None else lines_file(tmp_path, content)
+def test_file_that_is_not_there_is_named(tmp_path):
+    path = tmp_path / "none.jsonl"
 
-    assert ("-f", str(path)) == refused(requests_in, [], path, {})
+    assert ("-f", str(path)) == refused(asked, [], path, {})
 
 
 @pytest.mark.parametrize(("texts", "source", "given_"), [([], None, "nothing"), (["a"], STDIN, "both")])
 def test_texts_and_file_are_needed_exclusively(texts, source, given_):
-    assert ("submit", given_) == refused(requests_in, texts, source, {})
+    assert ("submit", given_) == refused(asked, texts, source, {})
 
 
 def test_id_for_more_than_one_request_is_refused():
-    assert ("--id", "a") == refused(requests_in, ["x", "y"], None, {"id": "a"})
+    assert ("--id", "a") == refused(asked, ["x", "y"], None, {"id": "a"})
 
 
 def test_id_for_one_request_is_taken():
-    assert [{"id": "a", "prompt": "x"}] == requests_in(["x"], None, {"id": "a"})
+    assert [{"id": "a", "prompt": "x"}] == asked(["x"], None, {"id": "a"})
 
 
 @pytest.mark.parametrize(
@@ -114,6 +104,7 @@ def test_id_for_one_request_is_taken():
         ("eq=a=b", "eq", "a=b"),
         ("empty=", "empty", ""),
         ('quoted="5"', "quoted", "5"),
+        ("no_number=NaN", "no_number", "NaN"),
     ],
 )
 def test_assignment_takes_json_as_such_and_all_else_as_text(pair, name, value):
@@ -134,22 +125,15 @@ def test_assignment_without_name_or_sign_is_refused(pair):
     assert ("--metadata", pair) == refused(assigned, "--metadata", [pair])
 
 
-def test_target_without_a_file_is_stdout(capsys):
-    with target(None) as stream:
-        stream.write("x")
+@pytest.mark.parametrize(("texts", "path"), [(["x"], None), ([], "in.jsonl")])
+def test_prompt_column_without_a_table_is_refused(tmp_path, texts, path):
+    source = lines_file(tmp_path, '"x"') if path else None
 
-    assert "x" == capsys.readouterr().out
-
-
-def test_target_file_is_written_as_utf8(tmp_path):
-    with target(tmp_path / "out.jsonl") as stream:
-        stream.write("é")
-
-    assert "é".encode() == (tmp_path / "out.jsonl").read_bytes()
+    assert ("--prompt-field", "q") == refused(asked, texts, source, {}, "q")
 
 
-def test_target_that_cannot_be_written_is_named(tmp_path):
-    path = tmp_path / "none" / "out.jsonl"
+def test_prompt_column_of_a_table_gives_its_rows(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("q,lang\nhello,en\n")
 
-    with pytest.raises(ConfigurationError, match="--out"), target(path):
-        raise AssertionError("the block must not run")
+    assert [{"model": "m", "prompt": "hello", "metadata": {"lang": "en"}}] == asked([], path, {"model": "m"}, "q")

@@ -100,3 +100,10 @@ def test_options_of_a_secured_cluster_are_told_without_their_values(passed, opti
 @pytest.mark.parametrize(("path", "text"), [(HERE / ".streams", ".streams"), (Path("/var/x"), "/var/x")])
 def test_path_is_shown_relative_where_it_is_below(path, text):
     assert text == shown(path, HERE)
+
+
+@pytest.mark.parametrize(("kind", "note"), [("echo", "free"), ("openai", "as the settings say")])
+def test_provider_is_told_with_what_it_costs(kind, note):
+    told = line("Provider", provider=kind)
+
+    assert (kind, True) == (told.split()[1], note in told)

@@ -61,3 +61,36 @@ def test_schema_is_json_on_one_line_or_many(option, lines):
 
     assert lines == (len(ran.lines) == 1)
     assert "kafka" in ran.json["properties"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "told"),
+    [
+        ("", 2, "provider.openai.base_url"),
+        ("base_url = 'https://api.example.com/v1'", 2, "provider.openai.api_key = unset"),
+        ("base_url = 'https://api.example.com/v1'\nmodel = 'm'\napi_key_env = 'KEY'", 2, "provider.openai.api_key_env"),
+        ("base_url = 'https://api.example.com/v1'\nmodel = 'm'\napi_key = 'hunter2'", 0, "settings fit"),
+        ("base_url = 'http://127.0.0.1:8000/v1'\nmodel = 'm'", 0, "settings fit"),
+    ],
+)
+def test_check_of_a_paid_provider_names_what_its_calls_need(tmp_path, text, code, told):
+    (tmp_path / "streams.toml").write_text(f"[provider]\nkind = 'openai'\n[provider.openai]\n{text}\n")
+    ran = run_at(["config", "check"], given(cwd=tmp_path))
+
+    assert (code, True, False) == (ran.code, told in ran.err, "hunter2" in ran.err)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("templates_dir = '{}/none'", "there is no such directory"),
+        ("templates_dir = '{}'", "promt is not there: did you mean prompt?"),
+        ("system_file = '{}/none'", "assemble.system_file = "),
+    ],
+)
+def test_check_of_templates_names_what_is_wrong_with_them(tmp_path, text, told):
+    (tmp_path / "a.j2").write_text("{{ promt }}")
+    (tmp_path / "streams.toml").write_text("[assemble]\n" + text.format(tmp_path))
+    ran = run_at(["config", "check"], given(cwd=tmp_path))
+
+    assert (2, True) == (ran.code, told in ran.err)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,11 @@ from streams.cli.show import Format
 from tests.support.commands import Screen
 
 ROWS = [{"id": "a", "n": 1, "more": True}, {"id": "long-one", "n": 20, "more": None}]
+# C0, DEL, C1, and of the format characters those for direction and the tag characters.
+DIRECTIONS = {"\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
+CONTROLS = {chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cc"}
+STEERING = CONTROLS | DIRECTIONS | {chr(code) for code in range(0xE0000, 0xE0080)}
+HOSTILE = st.sampled_from(sorted(STEERING)) | st.characters(categories=("L", "N", "P", "Z", "S"))
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -43,10 +49,52 @@ def written_one(how, row):
         ("\u2066x\u2069", "\\u2066x\\u2069"),
         ("line\u2028sep", "line\\u2028sep"),
         ("\udcff", "\\udcff"),
+        ("\u061cx", "\\u061cx"),
+        ("a\u200bb", "a\\u200bb"),
+        ("\ufeffx", "\\ufeffx"),
+        ("hi\U000e0041\U000e007f", "hi\\U000e0041\\U000e007f"),
+        ("👨\u200d👩 नि\u200cष", "👨\u200d👩 नि\u200cष"),
     ],
 )
 def test_text_with_control_characters_has_them_written_out(text, shown):
     assert shown == show.clean(text)
+
+
+@given(st.text(HOSTILE))
+def test_any_output_of_show_is_free_of_what_steers_a_terminal(text):
+    """Told from the characters' own properties, not from the expression that finds them."""
+    row = {text: text, "list": [text], "nested": {text: text}}
+    said = [show.clean(text), show.prose(text), show.cell(text), show.line(row), show.json_text(row)]
+    said += [written(how, [row], columns=("list", "nested")) for how in Format]
+
+    assert not STEERING & set("".join(said)) - set("\n\t")
+
+
+@given(st.text(HOSTILE))
+def test_any_row_in_json_reads_back_exactly(text):
+    assert [{"text": text}] == json.loads(written(Format.json, [{"text": text}]))
+
+
+@given(st.text(HOSTILE))
+def test_any_prose_keeps_its_lines(text):
+    assert [show.clean(line).replace("\\t", "\t") for line in text.split("\n") if "\\" not in line] == [
+        line for line, own in zip(show.prose(text).split("\n"), text.split("\n"), strict=True) if "\\" not in own
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("two\nlines\tand a tab", "two\nlines\tand a tab"), ("\x1b[2J\r\n", "\\x1b[2J\\r\n"), ("\u202ex", "\\u202ex")],
+)
+def test_prose_keeps_line_ends_and_tabs_only(text, shown):
+    assert shown == show.prose(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("", ""), ("four", "four"), ("fives", "five… (1 more characters: -o json has all)")]
+)
+def test_short_text_says_what_it_leaves_out(text, shown):
+    assert shown == show.short(text, 4)
 
 
 @given(st.text(st.characters()))

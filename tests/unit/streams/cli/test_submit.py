@@ -4,10 +4,8 @@ import json
 
 import pytest
 
-from streams.cli.submit import Tally
 from tests.support.commands import streams
 from tests.support.fake_cluster import AWAY, FakeKafka, answer, refusal
-from topics.answer import Answer
 from topics.catalog import PROMPTS
 
 
@@ -83,16 +81,11 @@ def test_submit_with_wait_and_one_text_prints_the_answer_alone():
     assert "echo: hello\n" == streams("submit", "hello", "--wait", kafka=echoing()).out
 
 
-def test_submit_with_wait_in_a_pipe_leaves_the_text_as_it_is():
-    kafka = FakeKafka(answers=lambda request: [answer(request, text="a\x1bb\nc")])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_submit_with_wait_writes_control_characters_out_as_a_terminal_may_be_behind_a_pipe(terminal):
+    kafka = FakeKafka(answers=lambda request: [answer(request, text="a\x1bb\n\tc\u202e")])
 
-    assert "a\x1bb\nc\n" == streams("submit", "x", "--wait", kafka=kafka).out
-
-
-def test_submit_with_wait_on_a_terminal_writes_control_characters_out():
-    kafka = FakeKafka(answers=lambda request: [answer(request, text="a\x1bb\nc")])
-
-    assert "a\\x1bb\nc\n" == streams("submit", "x", "--wait", kafka=kafka, terminal=True).out
+    assert "a\\x1bb\n\tc\\u202e\n" == streams("submit", "x", "--wait", kafka=kafka, terminal=terminal).out
 
 
 def test_submit_with_wait_and_several_texts_prints_a_line_each():
@@ -130,7 +123,7 @@ def test_closing_line_counts_answers_failures_and_tokens(tmp_path):
     source = rows_file(tmp_path, {"id": "a", "prompt": "x"}, {"id": "b", "prompt": "y"}, {"id": "c", "prompt": "z"})
     ran = streams("submit", "-f", source, "--wait", kafka=failing_on("b"))
 
-    assert "2 answered, 1 failed, tokens: 4 in, 6 out\n" == ran.err
+    assert ran.err.startswith("2 answered, 1 failed, 0 saved by dedup, tokens: 4 in, 6 out, cost: $0.00, ")
 
 
 @pytest.mark.parametrize(
@@ -169,12 +162,12 @@ def test_out_file_that_cannot_be_written_publishes_nothing(tmp_path):
     assert (2, []) == (ran.code, kafka.values(PROMPTS))
 
 
-def test_stdin_lines_are_published_as_requests(monkeypatch):
-    import io
-
-    monkeypatch.setattr("sys.stdin", io.StringIO('"a"\n{"prompt": "b"}\n'))
-    kafka = FakeKafka()
-    streams("submit", "-f", "-", kafka=kafka)
+def test_stdin_lines_are_published_as_requests(monkeypatch, tmp_path):
+    (tmp_path / "stdin").write_text('"a"\n{"prompt": "b"}\n')
+    with (tmp_path / "stdin").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        kafka = FakeKafka()
+        streams("submit", "-f", "-", kafka=kafka)
 
     assert ["a", "b"] == [request["prompt"] for request in kafka.values(PROMPTS)]
 
@@ -211,26 +204,94 @@ def test_submit_with_the_broker_away_exits_with_1_and_says_so(wait):
     assert (1, "error: Kafka did not answer while publishing: KafkaConnectionError\n") == (ran.code, ran.err)
 
 
-def tally(*answers, asked=3):
-    made = Tally(asked)
-    for one in answers:
-        made.count(Answer(**one))
-    return made
+def test_out_file_is_gone_on_with_and_nothing_asked_twice(tmp_path):
+    kafka, out = echoing(), tmp_path / "out.jsonl"
+    source = rows_file(tmp_path, {"id": "a", "prompt": "x"}, {"prompt": "nameless"})
+    codes = [streams("submit", "-f", source, "--out", out, kafka=kafka).code for _ in range(2)]
+
+    assert ([0, 0], 2, 2) == (codes, len(kafka.values(PROMPTS)), len(out.read_text().splitlines()))
 
 
-REQUEST = {"id": "a", "prompt": "x"}
+def test_out_with_a_bad_row_exits_with_3_and_names_the_file_of_errors(tmp_path):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('"a"\nbroken\n')
+    ran = streams("submit", "-f", source, "--out", out, kafka=echoing())
+
+    assert (3, f"what went wrong, by line: {out}.errors.jsonl") == (ran.code, ran.err.splitlines()[0])
+    assert "1 answered, 0 failed, 1 bad rows" in ran.err
+
+
+def test_out_with_a_table_takes_the_named_column(tmp_path):
+    source, out = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    source.write_text("id,question,lang\n1,hello,en\n")
+    streams("submit", "-f", source, "--prompt-field", "question", "--out", out, kafka=echoing())
+
+    found = json.loads(out.read_text())
+    assert ("1", "echo: hello", {"lang": "en"}) == (found["id"], found["text"], found["metadata"])
+
+
+def test_out_when_the_time_is_over_says_how_to_go_on(tmp_path):
+    source, out = rows_file(tmp_path, {"id": "a", "prompt": "x"}, {"id": "b", "prompt": "y"}), tmp_path / "out.jsonl"
+    ran = streams("submit", "-f", source, "--out", out, "--wait-timeout", "1", kafka=silent_on("b"))
+
+    assert (3, f"not finished: {out} has 1 more answers; run the same again to go on") == (
+        ran.code,
+        ran.err.splitlines()[0],
+    )
+
+
+def test_out_with_the_broker_away_says_how_to_go_on_and_exits_with_1(tmp_path):
+    ran = streams("submit", "x", "--out", tmp_path / "out.jsonl", kafka=FakeKafka(refuses=AWAY))
+
+    assert (1, ["not finished", "error"]) == (ran.code, [line.split(":")[0] for line in ran.err.splitlines()])
+
+
+def test_out_with_a_column_that_is_not_there_exits_with_2(tmp_path):
+    source = tmp_path / "in.csv"
+    source.write_text("question\nhello\n")
+    ran = streams("submit", "-f", source, "--out", tmp_path / "out.jsonl", kafka=echoing())
+
+    assert (2, "error: --prompt-field = 'prompt': no such column; the file has: question\n") == (ran.code, ran.err)
+
+
+def test_out_on_a_terminal_leaves_only_the_closing_line(tmp_path):
+    ran = streams("submit", "x", "--out", tmp_path / "out.jsonl", kafka=echoing(), terminal=True)
+
+    assert ["1 answered"] == [line.split(",")[0] for line in ran.err.splitlines()]
+
+
+def test_waiting_time_without_waiting_exits_with_2():
+    kafka = FakeKafka()
+    ran = streams("submit", "x", "--wait-timeout", "5", kafka=kafka)
+
+    assert (2, {}) == (ran.code, kafka.topics)
+    assert ran.err.startswith("error: --wait-timeout = 5.0: nothing is waited for")
 
 
 @pytest.mark.parametrize(
-    ("answers", "line"),
+    ("second", "told"),
     [
-        ([], "0 answered, 0 failed, 3 without an answer yet, tokens: 0 in, 0 out"),
-        ([answer(REQUEST)] * 3, "3 answered, 0 failed, tokens: 6 in, 9 out"),
-        (
-            [answer(REQUEST), refusal(REQUEST), refusal(REQUEST, "deadline_exceeded", "expired")],
-            "1 answered, 0 failed, 1 rejected, 1 expired, tokens: 2 in, 3 out",
-        ),
+        ({"id": "a", "prompt": "y"}, "-f: line 2: id = 'a': it is taken by an earlier row"),
+        ({"id": "b", "prompt": "y" * 1_048_576}, "-f: line 2 = '1048598 bytes': a request has at most 1048576"),
     ],
 )
-def test_tally_line_names_only_what_happened(answers, line):
-    assert line == tally(*answers).line
+@pytest.mark.parametrize("option", [[], ["--wait"]])
+def test_row_that_cannot_be_asked_publishes_none_of_the_rows(tmp_path, second, told, option):
+    kafka = FakeKafka()
+    ran = streams("submit", "-f", rows_file(tmp_path, {"id": "a", "prompt": "x"}, second), *option, kafka=kafka)
+
+    assert (2, {}, f"error: {told}") == (ran.code, kafka.topics, ran.err.rstrip()[: len(told) + 7])
+
+
+def test_text_that_is_too_large_is_told_by_its_number():
+    ran = streams("submit", "a", "b" * 1_048_576, "--wait", kafka=FakeKafka())
+
+    assert (2, "error: TEXT 2 = ") == (ran.code, ran.err[:16])
+
+
+def test_out_that_is_the_file_of_rows_is_refused_and_left_as_it_is(tmp_path):
+    source = rows_file(tmp_path, {"id": "a", "prompt": "x"})
+    before = source.read_bytes()
+    ran = streams("submit", "-f", source, "--out", source, kafka=echoing())
+
+    assert (2, before) == (ran.code, source.read_bytes())

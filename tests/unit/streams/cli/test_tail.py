@@ -168,3 +168,29 @@ def test_records_between_positions_are_read_without_a_follower():
     asyncio.run(read(kafka))
 
     assert ["tail results"] == kafka.opened
+
+
+@pytest.mark.parametrize("options", [[], ["--from", "start"]])
+def test_tail_as_table_shows_the_beginning_of_a_long_value(options):
+    kafka = FakeKafka()
+    kafka.put(RESULTS, b"k", b"x" * 2000)
+
+    assert streams("tail", *options, kafka=kafka).lines[-1].endswith("x… (1000 more characters: -o json has all)")
+
+
+def test_tail_in_json_shows_a_long_value_whole():
+    kafka = FakeKafka()
+    kafka.put(RESULTS, b"k", b"x" * 2000)
+
+    assert "x" * 2000 == streams("tail", "-o", "json", kafka=kafka).json[0]["value"]
+
+
+@pytest.mark.parametrize("options", [[], ["--from", "start"]])
+def test_tail_of_a_hostile_record_writes_its_control_characters_out(options):
+    kafka = FakeKafka()
+    kafka.put(RESULTS, b"\x1b]0;k\x07", "\x1b[2J\u202e\U000e0041".encode())
+
+    out = streams("tail", *options, kafka=kafka, terminal=True).out
+
+    assert not {"\x07", "\u202e", "\U000e0041"} & set(out)
+    assert "\x1b[2J" not in out and "\\x1b[2J" in out

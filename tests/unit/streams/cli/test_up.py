@@ -30,12 +30,12 @@ def test_provider_of_the_demo_is_always_echo(asked, demo, kind):
 
 @pytest.mark.parametrize("demo", [True, False])
 def test_provider_that_does_not_exist_names_what_does(demo):
-    with pytest.raises(ConfigurationError, match="there is only echo so far"):
-        up.provider_for("openai", demo)
+    with pytest.raises(ConfigurationError, match="use one of echo, openai, anthropic"):
+        up.provider_for("oracle", demo)
 
 
 def test_unknown_provider_exits_with_2_before_anything_starts(tmp_path):
-    ran = run_at(["up", "--provider", "openai"], outside(cwd=tmp_path))
+    ran = run_at(["up", "--provider", "oracle"], outside(cwd=tmp_path))
 
     assert (2, []) == (ran.code, list(tmp_path.iterdir()))
 
@@ -100,3 +100,11 @@ def test_up_against_a_given_broker_without_topics_starts_nothing(tmp_path):
     assert 2 == ran.code
     assert "streams topics apply" in ran.err
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_provider_without_its_key_ends_up_before_anything_starts(tmp_path, kind):
+    ran = run_at(["up", "--provider", kind], outside(cwd=tmp_path))
+
+    assert (2, []) == (ran.code, list(tmp_path.iterdir()))
+    assert f"provider.{kind}.api_key" in ran.err

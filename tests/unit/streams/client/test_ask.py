@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.client import AnswersMissing, Client, requests
+import streams
+from streams.client import AnswersMissing, Client, ask_all
 from tests.support.fake_cluster import AWAY, FakeKafka, answer, refusal
 from topics.catalog import PROMPTS, RESULTS
 from topics.errors import ConfigurationError, DecodingError, TransportError
+from topics.request import Request
 
 
 def echoing():
@@ -237,47 +239,6 @@ def test_get_with_a_wait_returns_an_answer_that_comes_meanwhile():
     assert ("a", "echo: x") == asyncio.run(waited(echoing()))
 
 
-def test_rows_without_an_id_get_different_ones():
-    first, second = requests(["same", "same"])
-
-    assert first["id"] != second["id"]
-
-
-def test_row_with_an_id_keeps_it_and_is_not_changed():
-    row = {"id": "a", "prompt": "x"}
-    [request] = requests([row])
-
-    assert (row, {"id": "a", "prompt": "x"}) == (request, row)
-    assert request is not row
-
-
-def test_row_whose_id_is_null_gets_one():
-    assert isinstance(requests([{"id": None, "prompt": "x"}])[0]["id"], str)
-
-
-@pytest.mark.parametrize(
-    ("rows", "field"),
-    [
-        ([5], "row 1"),
-        (["x", None], "row 2"),
-        ([["x"]], "row 1"),
-        ([{"id": 5, "prompt": "x"}], "row 1: id"),
-        ([{"id": "", "prompt": "x"}], "row 1: id"),
-        ([{"id": "a", "prompt": "x"}, {"id": "a", "prompt": "y"}], "row 2: id"),
-    ],
-)
-def test_row_that_cannot_be_asked_is_refused_by_its_number(rows, field):
-    with pytest.raises(ConfigurationError) as refused:
-        requests(rows)
-
-    assert field == refused.value.field
-
-
-@given(st.lists(st.text(max_size=20), max_size=20))
-def test_any_prompts_become_as_many_requests_in_order(prompts):
-    assert prompts == [request["prompt"] for request in requests(prompts)]
-
-
 names_of_requests = st.lists(st.text("abc é中\U0001f600", min_size=1, max_size=5), max_size=8, unique=True)
 
 
@@ -307,7 +268,103 @@ def test_client_for_an_address_takes_that_cluster_and_the_default_names():
     client = Client("127.0.0.1:19092", properties={"client.id": "mine"})
 
     assert ("127.0.0.1:19092", {"client.id": "mine"}, "prompts.admitted") == (
-        client._door.cluster.brokers,
-        dict(client._door.cluster.properties),
-        client._door.names.topic("admitted"),
+        client.door.cluster.brokers,
+        dict(client.door.cluster.properties),
+        client.door.names.topic("admitted"),
     )
+
+
+def test_rows_without_an_id_get_a_fresh_one_each_time():
+    ids = [one.id for _ in range(2) for one in ask(echoing(), ["same", "same"])]
+
+    assert 4 == len(set(ids))
+
+
+def ask_batch(kafka, rows, batch):
+    async def asked():
+        async with Client(door=kafka) as client:
+            return [found.id async for found in client.ask(rows, 5.0, batch=batch)]
+
+    return asyncio.run(asked())
+
+
+def test_rows_of_one_batch_have_the_same_ids_when_asked_again():
+    assert ask_batch(echoing(), ["a", "b", "a"], "mine") == ask_batch(echoing(), ["a", "b", "a"], "mine")
+
+
+@pytest.mark.parametrize("row", [{"prompt": "x"}, "x", Request(prompt="x")])
+def test_row_may_be_text_mapping_or_request(row):
+    kafka = echoing()
+    ask(kafka, [row])
+
+    assert [{"prompt": "x"}] == [{"prompt": one["prompt"]} for one in kafka.values(PROMPTS)]
+
+
+def test_rows_of_an_async_iterable_are_asked_as_they_come():
+    async def asked():
+        first_is_answered = asyncio.Event()
+
+        async def rows():
+            yield "first"
+            await first_is_answered.wait()
+            yield "second"
+
+        async with Client(door=echoing()) as client:
+            async for found in client.ask(rows(), 5.0):
+                first_is_answered.set()
+                yield found.text
+
+    async def collected():
+        return [text async for text in asked()]
+
+    assert ["echo: first", "echo: second"] == asyncio.run(collected())
+
+
+@pytest.mark.parametrize("rows", ["one text", {"prompt": "x"}, Request(prompt="x")])
+def test_single_row_instead_of_rows_is_refused_with_the_fix(rows):
+    with pytest.raises(ConfigurationError, match="give a list of rows"):
+        ask(echoing(), rows)
+
+
+@pytest.mark.parametrize(("rows", "field"), [(["x", 5], "row 2"), ([{"id": "a"}, {"id": "a"}], "row 2: id")])
+def test_row_that_cannot_be_asked_is_told_by_its_number(rows, field):
+    with pytest.raises(ConfigurationError) as refused:
+        ask(FakeKafka(), rows)
+
+    assert field == refused.value.field
+
+
+def test_no_rows_are_no_answers():
+    assert [] == ask(FakeKafka(), [], timeout_s=None)
+
+
+def test_headers_hook_gives_each_record_its_headers():
+    kafka = echoing()
+
+    async def asked():
+        async with Client(door=kafka, headers=lambda id: (("traceparent", id.encode()),)) as client:
+            return [one.id async for one in client.ask([{"id": "a", "prompt": "x"}])]
+
+    asyncio.run(asked())
+
+    assert [(("traceparent", b"a"),)] == [record.headers for record in kafka.topics[PROMPTS]]
+
+
+def test_ask_all_without_a_loop_returns_every_answer():
+    assert ["echo: a", "echo: b"] == [one.text for one in ask_all(["a", "b"], client=Client(door=echoing()))]
+
+
+def test_ask_all_inside_a_running_loop_returns_every_answer():
+    async def notebook_cell():
+        return [one.text for one in ask_all(["a"], client=Client(door=echoing()), timeout_s=5)]
+
+    assert ["echo: a"] == asyncio.run(notebook_cell())
+
+
+def test_client_is_there_at_the_top_of_the_package():
+    assert (Client, ask_all) == (streams.Client, streams.ask_all)
+
+
+def test_unknown_name_at_the_top_of_the_package_is_refused():
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        getattr(streams, "Nothing")  # noqa: B009 - mypy knows that there is none
