@@ -13,6 +13,7 @@ from streams.ports import Observation, Observer
 from topics.errors import ConfigurationError
 
 PREFIX = "prompt_streams_"
+TICKED = "ticked"  # a record that only says that time passed
 REPEATED = frozenset({"rebalanced", "cancelled"})  # there, `topic` is the app and `outputs` the number of its calls
 BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 COUNTERS = {
@@ -75,8 +76,9 @@ class Metrics(Collector):
             return
         stage = seen.stage
         self._records[stage, seen.action] += 1
-        self._work[stage].add(seen.work_s)
-        self._wait[stage].add(seen.wait_s)
+        if seen.action != TICKED:
+            self._work[stage].add(seen.work_s)
+            self._wait[stage].add(seen.wait_s)
         if seen.outputs:
             self._outputs[stage,] += seen.outputs
         if seen.kind is not None:

@@ -23,7 +23,7 @@ from streams.engine.lease import Lease
 from streams.engine.scope import Failpoint, RecordScope
 from streams.ports import Observation, Observer
 from streams.stage import Output, Record, Stage, dressed
-from topics.catalog import CATALOG, FAILED, Names
+from topics.catalog import CATALOG, EXPENDABLE, FAILED, Names
 from topics.errors import OrchestratorError, RecordTooLarge, TopicRefused, TransportError
 
 RETRY_PAUSE_S = 1.0  # a handler that could not reach the broker waits and tries again, without limit
@@ -212,7 +212,7 @@ class Loop:
         self._observer.observe(
             Observation(
                 self.stage.name,
-                "handled" if work.kind is None else "failed",
+                "failed" if work.kind else "ticked" if record.topic in EXPENDABLE else "handled",
                 record.topic,
                 record.partition,
                 record.offset,

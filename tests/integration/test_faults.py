@@ -38,6 +38,11 @@ def ids(count: int = COUNT, prefix: str = "id") -> list[str]:
     return [f"{prefix}-{number}" for number in range(count)]
 
 
+def asked(id: str) -> bytes:
+    """A request with words of its own, so that its call is its own."""
+    return request(id, f"words of {id}")
+
+
 async def finals(line: Line, wanted: list[str]) -> dict[str, set[bytes]]:
     """The distinct answers to each of these ids, once all are there and no work is left."""
     await line.results(wanted)
@@ -71,7 +76,7 @@ async def test_worker_killed_during_calls_loses_nothing_and_repeats_only_those(l
     ).start()
     try:
         worker.ready()
-        await line.publish(*map(request, ids()))
+        await line.publish(*map(asked, ids()))
         worker.until(lambda: worker.calls.started > 2 * IN_FLIGHT, 20, "calls run after calls that ended")
         pid, killed_at = worker.pid, time.time()
         worker.kill()
@@ -95,7 +100,7 @@ async def test_worker_told_to_stop_during_calls_finishes_them_in_time(line: Line
     ).start()
     try:
         worker.ready()
-        await line.publish(*map(request, ids(3 * IN_FLIGHT)))
+        await line.publish(*map(asked, ids(3 * IN_FLIGHT)))
         worker.until(lambda: worker.calls.open == IN_FLIGHT, 20, "all slots are taken")
         started = time.monotonic()
         code = worker.stop()
@@ -120,7 +125,7 @@ async def test_stop_with_calls_longer_than_the_grace_hands_them_back(line: Line,
     ).start()
     try:
         worker.ready()
-        await line.publish(*map(request, ids(IN_FLIGHT)))
+        await line.publish(*map(asked, ids(IN_FLIGHT)))
         worker.until(lambda: worker.calls.open == IN_FLIGHT, 20, "all slots are taken")
         started = time.monotonic()
         code = worker.stop()
@@ -205,7 +210,7 @@ async def test_broker_that_was_away_needs_no_help_and_loses_nothing(
     worker = RunningWorker(line, tmp_path, settings={"infer.in_flight": IN_FLIGHT}, nonce="true", delay_s=0.4).start()
     try:
         worker.ready()
-        await line.publish(*map(request, ids()))
+        await line.publish(*map(asked, ids()))
         worker.until(lambda: worker.calls.started > IN_FLIGHT, 20, "calls run")
         getattr(fresh_broker, way)()
         worker.until(lambda: worker.calls.open == 0, 20, "the calls end while nobody takes their answers")
@@ -312,7 +317,7 @@ def defective(broker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
         async def feed() -> None:
             for stage in (*ANSWERED, "bury"):
-                await worker.line.publish(request(f"raise-in-{stage}", SECRET), request(f"good-{stage}"))
+                await worker.line.publish(request(f"raise-in-{stage}", f"{SECRET} {stage}"), request(f"good-{stage}"))
             await worker.line.results([f"{kind}-{stage}" for kind in ("raise-in", "good") for stage in ANSWERED])
             await eventually(worker.line.waiting, {})
 
@@ -328,7 +333,8 @@ async def test_request_on_which_a_stage_raises_is_answered_and_buried_as_it_was(
     """B61, I1"""
     id = f"raise-in-{stage}"
     answer = await defective.line.answer(id)
-    letters = [seen for seen in await defective.line.all(DEAD_LETTERS) if seen.value == request(id, SECRET)]
+    asked_for = request(id, f"{SECRET} {stage}")
+    letters = [seen for seen in await defective.line.all(DEAD_LETTERS) if seen.value == asked_for]
     told = dict(letters[0].headers)
 
     assert ("failed", "internal") == (answer["status"], answer["error"]["kind"])

@@ -32,7 +32,7 @@ MISUSES: dict[str, bytes | None] = {
     "secret-param": b'{"prompt": "hi", "params": {"api_key": "marker-of-a-secret"}}',
     "secret-header-param": b'{"prompt": "hi", "params": {"extra_headers": {"authorization": "marker-of-a-secret"}}}',
     "deep": b'{"prompt": "hi", "metadata": ' + b'{"a":' * 80 + b'"marker-of-the-prompt"' + b"}" * 80 + b"}",
-    "retrieve": b'{"prompt": "marker-of-the-prompt", "retrieve": {"filter": {"word": "marker-of-the-prompt"}}}',
+    "retrieve": b'{"prompt": "marker-of-the-prompt", "retrieve": {"filter": {"word": {"in": "marker-of-the-prompt"}}}}',
     "timeout": b'{"prompt": "marker-of-the-prompt", "timeout_s": -1}',
 }
 

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ class Loud:
 
     def observe(self, seen: Observation) -> None:
         if seen.action != "handled":
-            print(json.dumps(asdict(seen)), flush=True)
+            print(json.dumps(seen._asdict()), flush=True)
 
 
 def passes(record: Record, scope: Scope) -> list[Output]:

@@ -94,6 +94,14 @@ def test_records_of_all_stages_add_up(stages: list[str]) -> None:
     assert len(stages) == sum(number for (name, _), number in every.items() if name == PREFIX + "records_total")
 
 
+def test_ticks_are_counted_but_are_no_work() -> None:
+    shown = metrics(observation("dedup", "ticked", outputs=2)).render().decode()
+
+    assert 'prompt_streams_records_total{action="ticked",stage="dedup"} 1.0' in shown
+    assert 'prompt_streams_outputs_total{stage="dedup"} 2.0' in shown
+    assert 'work_seconds_count{stage="dedup"}' not in shown
+
+
 def test_cancelled_calls_are_counted() -> None:
     counted = metrics()
     counted.count_cancelled("infer", 3)

@@ -15,7 +15,7 @@ from streams.stage import Output, Record, Scope
 from tests.support.builders import NOW_MS
 from tests.support.fake_faust import NAMES, Bench, event, passes_on, settle
 from tests.support.loops import in_loop, until
-from topics.catalog import ADMITTED, CATALOG, FAILED, INFERRED, REFINED
+from topics.catalog import ADMITTED, CATALOG, FAILED, INFERRED, REFINED, TICKS
 from topics.errors import ConfigurationError, OrchestratorError, RecordTooLarge, TopicRefused, TransportError
 
 LIMIT = CATALOG[INFERRED].max_bytes
@@ -774,3 +774,13 @@ async def test_task_cancelled_before_its_first_step_leaves_nothing_behind() -> N
     await settle(60)
 
     assert ([], {}, 0) == (bench.consumer.acked, bench.loop.tasks, bench.loop.in_work)
+
+
+@pytest.mark.parametrize(("topic", "action"), [(TICKS, "ticked"), (ADMITTED, "handled")])
+@in_loop
+async def test_observed_record_tells_work_from_the_passing_of_time(topic: str, action: str) -> None:
+    bench = Bench(outputs())
+    bench.intake.topic = topic
+    await bench.handle()
+
+    assert [action] == [seen.action for seen in bench.seen]
