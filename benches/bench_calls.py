@@ -4,6 +4,9 @@
 
 Distinct prompts of 1 kB, `echo` with a delay, so that a call costs a timer and the window is the limit: 256 / 0.2 =
 1,280 prompts a second. Worker, broker and load share the machine's cores; CPU is user + system of the worker alone.
+
+Measured over 25 s on a quiet machine: 943 prompts/s, 189 calls running on average, 1,017 us CPU a prompt, 0.96 of a
+core: the worker's interpreter lock is the limit, not the window.
 """
 
 import argparse
