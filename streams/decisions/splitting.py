@@ -76,8 +76,7 @@ def _joined(pieces: Sequence[str], most: int, level: int) -> Iterator[str]:
             yield held
         *whole, held = _parts(piece, most, level + 1)
         yield from whole
-    if held:
-        yield held
+    yield held  # never empty: a text with a word in it has a piece with one
 
 
 __all__ = ["left_over", "named", "split", "text_of"]
