@@ -15,6 +15,7 @@ class Ticket(Generic[T]):
     """One record in work; ``dead`` once its generation is over: it will be handed over again and must not be acked."""
 
     item: T
+    order: "AckOrder[T]" = field(repr=False)
     bytes: int = 0
     done: bool = False
     dead: bool = False
@@ -37,7 +38,7 @@ class AckOrder(Generic[T]):
 
     def opened(self, item: T, size: int = 0) -> Ticket[T]:
         """Take a record into work; ``size`` in bytes. Returns its ticket."""
-        ticket = Ticket(item, size)
+        ticket = Ticket(item, self, size)
         self._queue.append(ticket)
         return ticket
 
@@ -49,10 +50,10 @@ class AckOrder(Generic[T]):
             ready.append(self._queue.popleft().item)
         return [] if ticket.dead else ready
 
-    def forgotten(self) -> list[T]:
-        """Give up all that is not acknowledged: the next owner of the partition reads it again. Returns those items."""
-        left = [ticket.item for ticket in self._queue]
-        for ticket in self._queue:
+    def forgotten(self) -> list[Ticket[T]]:
+        """Give up all that is not acknowledged: the next owner of the partition reads it again. Returns the tickets."""
+        left = list(self._queue)
+        for ticket in left:
             ticket.dead = True
         self._queue.clear()
         return left

@@ -5,10 +5,12 @@ Guarantees: Faust hears of an offset only when all before it in its partition ar
     (tests/unit/streams/engine/test_acks.py::test_done_out_of_order_acks_only_done_prefix);
     a hole in offsets is never taken into work (tests/unit/streams/engine/test_acks.py::test_admit_hole_is_fatal);
     after ``forget`` nothing of the old generation is acknowledged
-    (tests/unit/streams/engine/test_acks.py::test_done_after_forget_acks_nothing).
+    (tests/unit/streams/engine/test_acks.py::test_done_after_forget_acks_nothing), and all of the next one still is
+    (tests/unit/streams/engine/test_acks.py::test_forget_of_a_left_generation_spares_the_next).
 NOT Responsible For: the rules themselves (streams/decisions), committing (Faust).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,19 +55,22 @@ class Acks:
         if ticket.dead:
             return
         self.held_bytes -= ticket.bytes
-        for message in self.orders[ticket.item.partition].finished(ticket):
+        for message in ticket.order.finished(ticket):
             self.consumer.ack(message)
 
-    def forget(self) -> int:
+    def leave(self) -> Collection[AckOrder[Any]]:
+        """The generation is ending: what is taken from now on belongs to the next. Returns what is still un-acked."""
+        left = self.orders.values()
+        self.orders, self.expected = {}, {}
+        return left
+
+    def forget(self, left: Collection[AckOrder[Any]]) -> int:
         """Give up what is not acknowledged, and let a waiting rebalance or stop go on. Returns how many records."""
         unacked, count = self.consumer._unacked_messages, 0
-        for order in self.orders.values():
-            for message in order.forgotten():
-                unacked.discard(message)
-                count += 1
-        self.orders.clear()
-        self.expected.clear()
-        self.held_bytes = 0
+        for ticket in (ticket for order in left for ticket in order.forgotten()):
+            unacked.discard(ticket.item)
+            self.held_bytes -= 0 if ticket.done else ticket.bytes
+            count += 1
         waiting = self.consumer._waiting_for_ack
         if waiting is not None and not waiting.done():
             waiting.set_result(None)

@@ -110,7 +110,7 @@ class StageApp(faust.App):
         self.rebalances = 0
         self.member = membership.Membership()
         self.main_loop: Any = None
-        self._drain: asyncio.Task[int] | None = None
+        self._drains: set[asyncio.Task[int]] = set()
         self._ticking: asyncio.Task[None] | None = None
         self._evictions_seen = 0
         super().__init__(plan.group, **faust_settings(plan))
@@ -193,8 +193,7 @@ class StageApp(faust.App):
             if self._ticking is not None:
                 self._ticking.cancel()
             self.begin_drain()
-            if self._drain is not None:
-                await self._drain
+            await asyncio.gather(*self._drains)
             cancelled = await self.calls.stop()
             if cancelled:
                 self._tell("cancelled", 0.0, outputs=cancelled)
@@ -203,12 +202,13 @@ class StageApp(faust.App):
         await super().on_stop()
 
     def begin_drain(self) -> None:
-        """Start to drain, unless a drain is under way."""
+        """Start to drain what was taken so far; an earlier drain may still be under way, with what was taken before."""
         if self._consumer is None:
             return
         self.consumer.seek_again.clear()
-        if self._drain is None or self._drain.done():
-            self._drain = asyncio.get_running_loop().create_task(self._drained())
+        drain = asyncio.get_running_loop().create_task(self._drained())
+        self._drains.add(drain)
+        drain.add_done_callback(self._drains.discard)
 
     async def _drained(self) -> int:
         grace_s = self.plan.tuning.grace_s
@@ -222,6 +222,8 @@ class StageApp(faust.App):
         self.rebalances += 1
         for table in self._rows.values():
             table.derived.clear()  # rows may have been recovered from the changelog meanwhile
+        for intake in self.intakes.values():
+            intake.cleared()
         mine = {tp.partition for tp in self.consumer.assignment() if tp.topic in self.intakes}
         moved = self.calls.keep(mine)
         self._tell("rebalanced", seconds, outputs=moved)

@@ -9,11 +9,12 @@ NOT Responsible For: what a record means and its delivery (loop), when the drain
 """
 
 import asyncio
+from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from streams.decisions import continuity
-from streams.decisions.ack_order import Ticket
+from streams.decisions.ack_order import AckOrder, Ticket
 from streams.engine.acks import Acks
 from streams.engine.buffers import HELD_BYTES, HeldBytes
 from streams.engine.exit import Fatal, Reason
@@ -133,11 +134,18 @@ class TopicIntake:
         """Something was finished or forgotten: look again."""
         self._room.set()
 
-    def forget(self) -> int:
-        """Forget what is not acknowledged; returns how many records."""
+    def leave(self) -> Collection[AckOrder[Any]]:
+        """What is un-acked of the generation that is ending."""
+        return self.acks.leave()
+
+    def cleared(self) -> None:
+        """A generation begins: Faust has emptied the queue."""
         if self.held is not None:
             self.held.cleared()
-        count = self.acks.forget() if self.acks.consumer is not None else 0
+
+    def forget(self, left: Collection[AckOrder[Any]]) -> int:
+        """Forget what is not acknowledged of a generation that was left; returns how many records."""
+        count = self.acks.forget(left) if self.acks.consumer is not None else 0
         self.room()
         return count
 

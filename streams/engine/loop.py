@@ -249,18 +249,20 @@ class Loop:
     async def drain(self, grace_s: float, *, patient: bool) -> int:
         """Let work finish for a grace, cancel the rest, forget what is un-acked. Returns how many were forgotten.
 
+        That is the work of the generation that is ending: the next one may begin, and end, before this returns.
         Records that wait for a shared call are let go at once unless ``patient``: the call runs on without them. And
         where the lease is over there is nothing to wait for: it will not come back in this generation.
         """
+        left = [(intake, intake.leave()) for intake in self._intakes]
         if not patient:
             self._cancel(lambda work: work.scope.calling)
         if self.in_work and not self.refused and self._lease.valid():
             await self._idle_within(grace_s)
-        forgotten = sum(intake.forget() for intake in self._intakes)
+        forgotten = sum(intake.forget(orders) for intake, orders in left)
         self._lease.wake()
-        self._cancel(lambda work: True)
-        if self.tasks:
-            await asyncio.wait(list(self.tasks), timeout=grace_s)
+        dead = self._cancel(lambda work: work.ticket.dead)
+        if dead:
+            await asyncio.wait(dead, timeout=grace_s)
         return forgotten
 
     async def _idle_within(self, seconds: float) -> None:
@@ -270,7 +272,8 @@ class Loop:
         except TimeoutError:
             return  # what is left is cancelled next
 
-    def _cancel(self, which: Callable[[Work], bool]) -> None:
-        for task, work in list(self.tasks.items()):
-            if which(work):
-                task.cancel()
+    def _cancel(self, which: Callable[[Work], bool]) -> list[asyncio.Task[None]]:
+        chosen = [task for task, work in self.tasks.items() if which(work)]
+        for task in chosen:
+            task.cancel()
+        return chosen

@@ -17,7 +17,7 @@ def test_opened_record_gives_an_open_ticket() -> None:
 
 
 def test_ticket_of_its_own_weighs_nothing_and_is_open() -> None:
-    ticket = Ticket("o1")
+    ticket = Ticket("o1", AckOrder())
 
     assert (0, False, False) == (ticket.bytes, ticket.done, ticket.dead)
 
@@ -100,7 +100,7 @@ def test_forgotten_gives_back_what_is_not_acknowledged_in_order() -> None:
     order.finished(first)
     order.finished(third)
 
-    assert ["b", "c"] == order.forgotten()
+    assert ["b", "c"] == [ticket.item for ticket in order.forgotten()]
 
 
 def test_forgotten_of_nothing_gives_nothing() -> None:

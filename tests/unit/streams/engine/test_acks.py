@@ -186,7 +186,7 @@ def test_judging_a_record_takes_nothing_into_work() -> None:
 def test_done_after_forget_acks_nothing() -> None:
     one, consumer = acks()
     tickets = taken(one, 5, 6)
-    one.forget()
+    one.forget(one.leave())
     for ticket in tickets:
         one.done(ticket)
 
@@ -196,7 +196,7 @@ def test_done_after_forget_acks_nothing() -> None:
 def test_done_after_forget_leaves_the_new_generation_alone() -> None:
     one, consumer = acks()
     [old] = taken(one, 5)
-    one.forget()
+    one.forget(one.leave())
     [new] = taken(one, 5, size=70)
     one.done(old)
     untouched = (list(consumer.acked), one.span(0), one.held_bytes)
@@ -205,20 +205,52 @@ def test_done_after_forget_leaves_the_new_generation_alone() -> None:
     assert (([], 1, 70), [(0, 5)]) == (untouched, consumer.acked)
 
 
+def test_forget_of_a_left_generation_spares_the_next() -> None:
+    """A drain may end after the next generation has begun: what that took is acknowledged as ever."""
+    one, consumer = acks()
+    taken(one, 5)
+    left = one.leave()
+    [new] = taken(one, 5, size=70)
+    forgotten, held = one.forget(left), one.held_bytes
+    one.done(new)
+
+    assert (1, 70, [(0, 5)], 0) == (forgotten, held, consumer.acked, one.held_bytes)
+
+
+def test_done_in_a_generation_that_was_left_but_not_forgotten_acks() -> None:
+    """The grace of a drain."""
+    one, consumer = acks()
+    [old] = taken(one, 5)
+    left = one.leave()
+    one.done(old)
+
+    assert ([(0, 5)], 0) == (consumer.acked, one.forget(left))
+
+
+def test_forget_of_a_done_record_counts_its_bytes_once() -> None:
+    one, _ = acks()
+    _, second = taken(one, 5, 6)
+    one.done(second)
+    one.forget(one.leave())
+
+    assert 0 == one.held_bytes
+
+
 def test_done_before_and_forgotten_behind_an_open_record_is_not_acknowledged() -> None:
     one, consumer = acks()
     _, second = taken(one, 5, 6)
     one.done(second)
 
-    assert (2, []) == (one.forget(), consumer.acked)
+    assert (2, []) == (one.forget(one.leave()), consumer.acked)
 
 
 def test_forget_lets_go_of_every_partition() -> None:
     one, consumer = acks()
     taken(one, 5, 6)
     taken(one, 1, partition=3)
+    count = one.forget(one.leave())
 
-    assert (3, 0, 0, 0, set()) == (one.forget(), one.span(0), one.span(3), one.held_bytes, consumer._unacked_messages)
+    assert (3, 0, 0, 0, set()) == (count, one.span(0), one.span(3), one.held_bytes, consumer._unacked_messages)
 
 
 def test_forget_of_what_faust_no_longer_tracks_is_harmless() -> None:
@@ -226,7 +258,7 @@ def test_forget_of_what_faust_no_longer_tracks_is_harmless() -> None:
     taken(one, 5)
     consumer._unacked_messages.clear()
 
-    assert 1 == one.forget()
+    assert 1 == one.forget(one.leave())
 
 
 def test_forget_leaves_foreign_unacked_messages_to_their_owner() -> None:
@@ -234,7 +266,7 @@ def test_forget_leaves_foreign_unacked_messages_to_their_owner() -> None:
     taken(one, 5)
     foreign = FaustMessage(1, topic="changelog")
     consumer._unacked_messages.add(foreign)
-    one.forget()
+    one.forget(one.leave())
 
     assert {foreign} == consumer._unacked_messages
 
@@ -242,7 +274,7 @@ def test_forget_leaves_foreign_unacked_messages_to_their_owner() -> None:
 def test_first_record_after_forget_is_judged_by_the_commit_again() -> None:
     one, _ = acks(committed=5)
     taken(one, 5, 6, 7)
-    one.forget()
+    one.forget(one.leave())
 
     assert [InOrder(6), Hole(5, 8)] == [one.judge(FaustMessage(offset)) for offset in (5, 8)]
 
@@ -251,7 +283,7 @@ def test_first_record_after_forget_is_judged_by_the_commit_again() -> None:
 async def test_forget_wakes_a_waiting_rebalance() -> None:
     one, consumer = acks()
     consumer._waiting_for_ack = asyncio.get_running_loop().create_future()
-    one.forget()
+    one.forget(one.leave())
 
     assert consumer._waiting_for_ack.done()
 
@@ -263,4 +295,4 @@ async def test_forget_of_a_rebalance_already_woken_is_harmless() -> None:
     consumer._waiting_for_ack.set_result(None)
     taken(one, 5)
 
-    assert (1, 0) == (one.forget(), one.forget())
+    assert (1, 0) == (one.forget(one.leave()), one.forget(one.leave()))

@@ -148,7 +148,7 @@ async def test_read_record_while_flow_is_suspended_is_left() -> None:
 async def test_read_after_rebalance_starts_over_at_the_committed_offset() -> None:
     bench = committed(Bench(), 5)
     await read(bench, 5, 6)
-    bench.intake.forget()
+    bench.intake.forget(bench.intake.leave())
     bench.app.consumer_generation_id += 1
     await read(bench, 5, 6, generation=GENERATION + 1)
 
@@ -452,7 +452,7 @@ async def test_forget_counts_and_untracks_what_is_unacked() -> None:
     bench = committed(Bench(auto=False), 0)
     await read(bench, 0, 1, 2)
 
-    assert 3 == bench.intake.forget()
+    assert 3 == bench.intake.forget(bench.intake.leave())
     assert (set(), 0) == (bench.consumer._unacked_messages, bench.intake.acks.held_bytes)
 
 
@@ -460,17 +460,17 @@ def test_forget_before_the_agent_ran_is_nothing() -> None:
     bench = Bench()
     bench.intake.acks.consumer = None
 
-    assert 0 == bench.intake.forget()
+    assert 0 == bench.intake.forget(bench.intake.leave())
 
 
 @in_loop
-async def test_forget_empties_the_count_of_held_bytes() -> None:
+async def test_cleared_queue_empties_the_count_of_held_bytes() -> None:
     bench = Bench()
     with bench.reading():
         await settle()
         assert bench.intake.held is not None
         bench.intake.held.put(HERE, 1000)
-        bench.intake.forget()
+        bench.intake.cleared()
 
         assert 0 == bench.intake.held.held
 
