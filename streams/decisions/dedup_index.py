@@ -6,9 +6,11 @@ All of it follows from the rows: one scan gives the same as keeping it in step, 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from typing import TypeGuard
 
 from streams.decisions import requests, succession
 from streams.decisions.dedup import DedupPolicy
+from streams.decisions.finished import Finished
 from streams.decisions.requests import OPENER, Deed, Entry, Final, Row, Twin
 
 KINDS: dict[bytes, type[Entry] | type[Twin] | type[Final] | type[Deed]] = {
@@ -27,21 +29,19 @@ class Index:
     Args:
         policy: The slack before takeovers.
         running: Places of the generations that run.
-        done: Place of each row that may go one day → when it was decided, epoch milliseconds.
+        done: Places of the rows that may go one day, by when they were decided.
         twins: (dedup key, identity) → the newest number under which it waits or waited.
         due: What a tick looks at, soonest first: (epoch milliseconds, dedup key, number of the twin, or ``OPENER`` for
             a takeover). May name what is not due any more: the rows tell.
-        order: (when, place) of what is done, oldest first; may name what is gone.
         takeovers: Dedup key → the time for which a takeover stands in ``due``.
         thinned: Place of a generation whose twins are on their way out → the number below which they still stand.
     """
 
     policy: DedupPolicy
     running: set[bytes] = field(default_factory=set)
-    done: dict[bytes, int] = field(default_factory=dict)
+    done: Finished = field(default_factory=Finished)
     twins: dict[tuple[str, str], int] = field(default_factory=dict)
     due: list[tuple[int, str, int]] = field(default_factory=list)
-    order: list[tuple[int, bytes]] = field(default_factory=list)
     takeovers: dict[str, int] = field(default_factory=dict)
     thinned: dict[bytes, int] = field(default_factory=dict)
 
@@ -57,7 +57,8 @@ class Index:
         elif isinstance(row, Entry) and row.by is None:
             self._runs(place, row)
         else:
-            self._finished(place, row.ms)
+            self.running.discard(place)
+            self.done.add(place, row.ms)
 
     def gone(self, place: bytes, row: Row) -> None:
         """A row was deleted.
@@ -66,7 +67,7 @@ class Index:
             place: Its key.
             row: What it held.
         """
-        self.done.pop(place, None)
+        self.done.discard(place)
         self.thinned.pop(place, None)
         if isinstance(row, Twin):
             named = (requests.key_in(place), row.identity)
@@ -89,16 +90,6 @@ class Index:
             self.takeovers.pop(key, None)
         return key, number
 
-    def oldest(self) -> tuple[int, bytes] | None:
-        """What was finished first, and when.
-
-        Returns:
-            (Epoch milliseconds, place), or None where nothing is finished.
-        """
-        while self.order and self.done.get(self.order[0][1]) != self.order[0][0]:
-            heappop(self.order)
-        return self.order[0] if self.order else None
-
     def _twin(self, place: bytes, twin: Twin) -> None:
         key, number = requests.key_in(place), _number(place)
         named = (key, twin.identity)
@@ -110,18 +101,12 @@ class Index:
 
     def _runs(self, place: bytes, entry: Entry) -> None:
         self.running.add(place)
-        self.done.pop(place, None)
+        self.done.discard(place)
         self.thinned.pop(place, None)
         when = succession.takeover_ms(entry, self.policy)
         if when is not None and self.takeovers.get(key := requests.key_in(place)) != when:
             self.takeovers[key] = when
             heappush(self.due, (when, key, OPENER))
-
-    def _finished(self, place: bytes, ms: int) -> None:
-        self.running.discard(place)
-        if self.done.get(place) != ms:
-            self.done[place] = ms
-            heappush(self.order, (ms, place))
 
 
 def build(rows: Iterable[tuple[bytes, bytes]], policy: DedupPolicy) -> Index:
@@ -135,11 +120,23 @@ def build(rows: Iterable[tuple[bytes, bytes]], policy: DedupPolicy) -> Index:
         What ``note`` would have made of them.
     """
     index = Index(policy)
+    decided: list[tuple[int, bytes]] = []
     for place, stored in rows:
         kind = KINDS.get(place.partition(b"/")[0])
-        if kind is not None:
-            index.note(place, requests.unpack(stored, kind))
+        row = None if kind is None else requests.unpack(stored, kind)
+        if row is None:
+            continue
+        if _is_done(row):
+            decided.append((row.ms, place))
+        else:
+            index.note(place, row)
+    for ms, place in sorted(decided):
+        index.done.add(place, ms)
     return index
+
+
+def _is_done(row: Row) -> TypeGuard[Entry | Final | Deed]:
+    return not isinstance(row, Twin) and not (isinstance(row, Entry) and row.by is None)
 
 
 def _number(place: bytes) -> int:

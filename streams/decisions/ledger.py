@@ -157,7 +157,7 @@ class Ledger:
     def evict(self, now_ms: int, policy: DedupPolicy, most: int = EVICTIONS) -> None:
         """Forgets the oldest finished rows, those above the bound and those that are too old."""
         for _ in range(most):
-            oldest = self.index.oldest()
+            oldest = self.index.done.oldest()
             if oldest is None:
                 return
             over = len(self.index.done) > policy.max_completed

@@ -26,6 +26,12 @@ PEOPLE = st.integers(0, 4)
 DUE = st.sampled_from([None, None, 5_000, 30_000])
 
 
+def said(output: Output) -> tuple[str, bytes | None, bytes | None]:
+    """What counts of an output: after two windows a late copy of a prompt may open its epoch anew, and then the word
+    for why its first final is sent changes from ``final`` to ``copy``."""
+    return output.topic, output.key, output.value
+
+
 class Doors(RuleBasedStateMachine):
     """One partition: the real stages, their rows, and the log of all that went in and out."""
 
@@ -128,7 +134,7 @@ class Doors(RuleBasedStateMachine):
         for seen in self.logs[topic][-back:]:
             again = self.handle(seen)
 
-            missing = [one for one in self.first[seen.at] if one not in again]
+            missing = [one for one in self.first[seen.at] if said(one) not in map(said, again)]
             assert not missing, f"{seen.at} repeats its outputs"
             for output in again:
                 self.obey(output)
