@@ -16,7 +16,8 @@ Action = Literal["start", "end", "error", "cancel"]
 class Entry:
     """One line: ``end`` is an answer that left whole, ``error`` one that was spoilt, ``cancel`` a caller that went.
 
-    Tokens are those of the whole answer, at each line; what was paid for is at the lines ``end``.
+    Tokens are those of the whole answer, at each line; what was paid for is at the lines ``end``. ``by`` is the worker
+    that called, where it said so by a key of a drill.
     """
 
     action: Action
@@ -26,6 +27,7 @@ class Entry:
     model: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+    by: str = ""
     pid: int = 0
     at: float = 0.0
 

@@ -1,11 +1,13 @@
 """Who answers in tests and drills as a real provider would, and fails on demand? A server on loopback, by a script.
 
-In this process (``async with FakeProvider(plan) as fake: fake.base_url``), or as one of its own:
-``python -m streams.drill.provider --port 0 --steps ok*20 429:2 --log calls.jsonl``; its first line is its address.
+In this process (``async with FakeProvider(plan) as fake: fake.base_url``), or as one of its own, whose first line is
+its address and which ``PUT /script`` tells other words:
+``python -m streams.drill.provider --port 0 --steps ok*20 429:2 --log calls.jsonl``.
 """
 
 import argparse
 import asyncio
+import re
 import secrets
 import sys
 import zlib
@@ -28,6 +30,7 @@ from topics.errors import ConfigurationError
 HOST = "127.0.0.1"
 MIB = 1024 * 1024
 PIECES = 10
+DRILLED = re.compile(r"worker-\d{1,3}")  # the only keys that are written down: they are no secrets
 SPOILT = frozenset({"truncated", "cut", "garbage", "empty", "context", "redirect", "huge", "bomb", "reset"})
 Sleep = Callable[[float], Awaitable[object]]
 
@@ -64,6 +67,7 @@ class FakeProvider:
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 * MIB)
         app.add_routes([web.post(dialect.path, self._speaking(dialect)) for dialect in DIALECTS])
+        app.add_routes([web.put("/script", self._rescripted)])
         runner = self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         try:
@@ -91,17 +95,30 @@ class FakeProvider:
             answer = dialects.played(dialects.said(body, nonce), step.act)
             key = request.headers.get("Idempotency-Key") or sha256(raw).hexdigest()[:16]
             scene = Scene(request, dialect, step, answer, last_said(body["messages"]), self._sleep)
-            self._note("start", key, step, nonce, answer)
+            asked = dialect.key(request.headers)
+            by = asked if DRILLED.fullmatch(asked) else ""
+            self._note("start", key, step, nonce, answer, by)
             try:
                 response = await self._played(scene)
             except (asyncio.CancelledError, ConnectionError):
-                self._note("cancel", key, step, nonce, answer)
+                self._note("cancel", key, step, nonce, answer, by)
                 raise
             good = response.status == 200 and step.act not in SPOILT
-            self._note("end" if good else "error", key, step, nonce, answer)
+            self._note("end" if good else "error", key, step, nonce, answer, by)
             return response
 
         return answer
+
+    def play(self, *words: str) -> None:
+        """Does this from the next call on; ``ConfigurationError`` names a word that is none."""
+        self._steps, self._turns = parse(words) or (GOOD,), 0
+
+    async def _rescripted(self, request: web.Request) -> web.Response:
+        try:
+            self.play(*(await request.text()).split())
+        except ConfigurationError as wrong:
+            return web.Response(text=str(wrong), status=400)
+        return web.Response(status=204)
 
     async def _played(self, scene: "Scene") -> web.StreamResponse:
         await self._sleep(self.plan.latency_s)
@@ -113,8 +130,8 @@ class FakeProvider:
         turn, self._turns = self._turns, self._turns + 1
         return self._steps[turn % len(self._steps)]
 
-    def _note(self, action: Action, key: str, step: Step, nonce: str, of: Said) -> None:
-        self.ledger.note(Entry(action, key, step.act, nonce, of.model, of.input_tokens, of.output_tokens))
+    def _note(self, action: Action, key: str, step: Step, nonce: str, of: Said, by: str) -> None:
+        self.ledger.note(Entry(action, key, step.act, nonce, of.model, of.input_tokens, of.output_tokens, by))
 
 
 class Scene:

@@ -19,7 +19,7 @@ from streams.pipeline import Parts
 from streams.stage import Record, Stage
 from streams.testing import Pipeline
 from tests.support.running import PARTITIONS, WITHIN_S, Calls, Headers, Line, Seen, running
-from topics.catalog import PROMPTS, TICKS, Names
+from topics.catalog import EXPENDABLE, PROMPTS, Names
 
 MEMORY, KAFKA = "memory", "kafka"
 PLACES = [pytest.param(MEMORY, id=MEMORY), pytest.param(KAFKA, id=KAFKA, marks=pytest.mark.broker)]
@@ -89,7 +89,7 @@ class LineInMemory(Line):
         read = {(reader.stage.name, id(reader.partition)): reader.next for reader in self.pipeline._readers}
         counted: dict[str, int] = {}
         for stage in pipeline.stages(settings.Settings()):
-            for topic in (set(stage.reads) - {TICKS}) if not apps or stage.app in apps else ():
+            for topic in (set(stage.reads) - EXPENDABLE) if not apps or stage.app in apps else ():
                 partitions = self.pipeline.log.topics[topic]
                 left = sum(len(one) - read.get((stage.name, id(one)), 0) for one in partitions)
                 counted[f"{stage.app}:{topic}"] = counted.get(f"{stage.app}:{topic}", 0) + left
@@ -128,9 +128,10 @@ def in_memory(
 
     def rewired(parts: Parts) -> Sequence[Stage]:
         whole = pipeline.parts_of(told, parts.originals)
-        return wired(replace(whole, provider=parts.provider, retriever=parts.retriever, within=parts.within))
+        ours = {name: getattr(parts, name) for name in ("provider", "retriever", "within", "sleep", "board")}
+        return wired(replace(whole, **ours))
 
-    made = Pipeline(provider, clock=clock, partitions=PARTITIONS, wired=rewired)
+    made = Pipeline(provider, clock=clock, partitions=PARTITIONS, wired=rewired, breaker=told.breaker.policy())
     return WorkerInMemory(LineInMemory(pipeline=made), calls)
 
 

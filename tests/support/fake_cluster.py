@@ -45,10 +45,15 @@ def refusal(request, kind="invalid_request", status="rejected"):
     return answer(request, status=status, text=None, usage=None, error={"kind": kind, "message": "no such field"})
 
 
+def nobody(request):
+    """Answers nothing, so that what is published may be any bytes."""
+    return []
+
+
 class FakeKafka:
     """``answers``: request → answers to put into results at once; ``refuses``: publishing fails with that error."""
 
-    def __init__(self, answers=lambda request: [], plan=NOTHING_TO_DO, refuses=None, committed=None):
+    def __init__(self, answers=nobody, plan=NOTHING_TO_DO, refuses=None, committed=None):
         self.names, self.topics, self.applied = Names(), {}, []
         self.answers, self.planned, self.refuses, self.committed = answers, plan, refuses, committed or {}
         self.opened, self.asked_tables = [], None
@@ -82,7 +87,7 @@ class FakeKafka:
         if self.refuses:
             raise self.refuses
         sent = self.put(topic, key, value, headers)
-        if topic == PROMPTS:
+        if topic == PROMPTS and self.answers is not nobody:
             for said in self.answers(json.loads(value)):
                 self.put(RESULTS, said["id"].encode(), json.dumps(said).encode())
         acknowledged = asyncio.get_running_loop().create_future()
@@ -138,6 +143,14 @@ class FakeKafka:
             for group, topics in groups.items()
             for topic in topics
         )
+
+    async def late(self, groups, before_ms):
+        self.late_before = before_ms
+        return tuple(lag for lag in await FakeKafka.lags(self, groups) if self._late(lag, before_ms))
+
+    def _late(self, lag, before_ms):
+        log = self.topics.get(self.names.known()[lag.topic], [])
+        return any(record.timestamp_ms < before_ms for record in log[lag.committed or 0 :])
 
     async def plan(self, shape, tables):
         self.shape, self.asked_tables = shape, tables

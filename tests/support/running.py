@@ -24,7 +24,7 @@ from streams.engine import lag, topics
 from streams.engine.cluster import Cluster
 from streams.settings import Settings
 from tests.support.tree import ROOT
-from topics.catalog import PROMPTS, RESULTS, TICKS, Names
+from topics.catalog import EXPENDABLE, PROMPTS, RESULTS, Names
 
 PARTITIONS = 2
 SESSION_S = 6.0
@@ -112,7 +112,7 @@ class Line:
         reads: dict[str, tuple[str, ...]] = {}
         for stage in stages:
             group = self.names.group(stage.app)
-            lasting = (topic for topic in stage.reads if topic != TICKS)  # of those a new one comes each second
+            lasting = (topic for topic in stage.reads if topic not in EXPENDABLE)  # of those new ones always come
             reads[group] = (*reads.get(group, ()), *map(self.names.topic, lasting))
         short = {self.names.group(stage.app): stage.app for stage in stages}
         known, counted = self.names.known(), dict[str, int]()

@@ -36,6 +36,13 @@ class FakeScope:
         self.acknowledged.set()
         self.settled_with: list[dict[bytes, bytes]] = []
         self.calls: dict[bytes, asyncio.Task[object]] = {}
+        self.naps: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """For who is given a way to sleep: time passes at once."""
+        self.naps.append(seconds)
+        self.now_ms += round(seconds * 1000)
+        await asyncio.sleep(0)
 
     def derived(self, build: Callable[[Table], T]) -> T:
         if not self.made:
@@ -49,6 +56,9 @@ class FakeScope:
     async def shared(self, key: bytes, call: Callable[[], Awaitable[T]]) -> T:
         task = self.calls.get(key) or self.calls.setdefault(key, asyncio.ensure_future(call()))  # type: ignore[arg-type]  # any call
         return await task  # type: ignore[return-value]  # the call's own type
+
+    async def idle(self, awaited: Awaitable[T]) -> T:
+        return await awaited
 
 
 async def handled(stage: Stage, record: Record, scope: FakeScope) -> list[Output]:

@@ -33,7 +33,11 @@ calls = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
 
 def note(step: str, identity: str, nonce: str) -> None:
-    os.write(calls, f"{step} {identity} {os.getpid()} {time.time():.6f} {nonce}\n".encode())
+    line = f"{step} {identity} {os.getpid()} {time.time():.6f} {nonce}"
+    if log.endswith(".jsonl"):  # as the fake provider writes its ledger
+        told = {"action": step, "key": identity, "act": "ok", "nonce": nonce, "by": os.environ.get("STOCK_WORKER", "")}
+        line = json.dumps({**told, "pid": os.getpid(), "at": time.time()})
+    os.write(calls, f"{line}\n".encode())
 
 
 @app.agent(source, concurrency=16)

@@ -39,6 +39,7 @@ def test_line_of_an_entry_is_json_with_process_and_time(tmp_path):
         "model": "m",
         "input_tokens": 3,
         "output_tokens": 2,
+        "by": "",
         "pid": os.getpid(),
         "at": 1.5,
     } == json.loads(line)

@@ -241,3 +241,46 @@ def test_server_of_its_own_process_answers_and_keeps_its_log(tmp_path):
         server.terminate()
 
     assert [("start", server.pid), ("end", server.pid)] == [(entry.action, entry.pid) for entry in read(log)]
+
+
+# -- a script that changes, and who called
+
+
+@in_loop
+async def test_script_that_is_put_is_played_from_the_next_call_on():
+    async with served("ok") as (fake, client):
+        before = (await asked(fake, client))[0]
+        async with client.put(f"{fake.url}/script", data="429 500*2") as told:
+            found = [(await asked(fake, client))[0] for _ in range(4)]
+
+    assert (200, 204, [429, 500, 500, 429]) == (before, told.status, found)
+
+
+@in_loop
+async def test_empty_script_is_good_answers():
+    async with served("503") as (fake, client), client.put(f"{fake.url}/script", data=""):
+        found = (await asked(fake, client))[0]
+
+    assert 200 == found
+
+
+@in_loop
+async def test_script_with_an_unknown_word_is_refused_and_changes_nothing():
+    async with served("503") as (fake, client):
+        async with client.put(f"{fake.url}/script", data="ok nonsense") as told:
+            text = await told.text()
+        found = (await asked(fake, client))[0]
+
+    assert (400, True, 503) == (told.status, "nonsense" in text, found)
+
+
+@pytest.mark.parametrize(
+    ("key", "by"),
+    [("worker-1", "worker-1"), ("worker-999", "worker-999"), ("sk-secret", ""), ("worker-1 x", ""), ("", "")],
+)
+@in_loop
+async def test_only_keys_of_a_drill_are_written_down(key, by):
+    async with served() as (fake, client):
+        await asked(fake, client, Authorization=f"Bearer {key}")
+
+    assert [by, by] == [entry.by for entry in fake.ledger.entries]

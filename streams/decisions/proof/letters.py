@@ -1,0 +1,57 @@
+"""Does each dead letter hold its original, byte for byte, and does each failed answer have one?"""
+
+from collections.abc import Iterator
+
+from streams.decisions.proof.case import Case, Finding
+from streams.decisions.proof.facts import Form, Letter, place_text
+from streams.decisions.proof.verdict import Item
+from topics.answer import rfc3339
+from topics.catalog import DEAD_LETTERS, PROMPTS
+
+HEAVY = "too_large"  # a twin for whom the shared answer is too large is answered without a record on `failed`
+
+
+def buried(case: Case) -> Iterator[Finding]:
+    """Dead letters of known prompts: what they hold, and whether their request failed."""
+    for prompt in case.fold.prompts:
+        for letter in case.fold.letters.get(prompt.place, ()):
+            if letter.whole and letter.body != prompt.body:
+                yield "dead-letter-changed", Item(letter.id, f"{letter.at} of {letter.original}")
+            statuses = {form.status for form in case.forms(prompt)}
+            if statuses and not statuses & {"failed", "rejected"}:
+                yield "buried-unanswered", Item(letter.id, f"{letter.at}, answered {' and '.join(sorted(statuses))}")
+
+
+def strays(case: Case) -> Iterator[Finding]:
+    """Dead letters whose original is no prompt that there is or was."""
+    letters = case.fold.letters
+    known = {prompt.place for prompt in case.fold.prompts if prompt.place in letters}
+    unknown = (letter for place, each in letters.items() if place not in known for letter in each)
+    for letter in (*case.fold.astray, *unknown):
+        if not _gone(case, letter):
+            yield "dead-letter-astray", Item(letter.id, f"{letter.at} names {letter.original}")
+
+
+def _gone(case: Case, letter: Letter) -> bool:
+    """Whether its original lies below what was read of its partition."""
+    if letter.place is None:
+        return False
+    partition, offset = divmod(letter.place, 1 << 48)
+    view = case.fold.views.get((PROMPTS, partition))
+    return view is not None and offset < view.first
+
+
+def unburied(case: Case) -> Iterator[Finding]:
+    """Failed answers without a dead letter of their request, made or due."""
+    since = case.whole_since(DEAD_LETTERS)
+    made_or_due = case.fold.letters.keys() | case.fold.unburied
+    for prompt in case.judged():
+        failed = [form for form in case.forms(prompt) if form.status == "failed" and not _heavy(form)]
+        if not failed or rfc3339(prompt.ms) < since:
+            continue
+        if made_or_due.isdisjoint(one.place for one in case.family(prompt)):
+            yield "failed-unburied", Item(prompt.id, f"{place_text(PROMPTS, prompt.place)}, {failed[0].kind}")
+
+
+def _heavy(form: Form) -> bool:
+    return form.kind == HEAVY and form.attempts == 0
