@@ -1,60 +1,70 @@
-"""`streams dlq`: what was given up and why, in groups or one by one. It only reads: no group, no commit, no change."""
+"""`streams dlq`: what was given up and why, in groups or one by one. `list` and `show` only read."""
 
 import asyncio
 import base64
-import re
 import shlex
-import time
-from collections.abc import AsyncIterable, AsyncIterator
-from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
 
-from streams.cli import connect, show
-from streams.cli.connect import Kafka
+from streams.cli import connect, letters, redrive, show
+from streams.cli.connect import Connection, Kafka
 from streams.cli.options import NOT_FOUND, As, Brokers, PropertiesFile, Property
-from streams.decisions import burial, offsets
+from streams.client import letters as reading
+from streams.decisions import burial, lineage, offsets
+from streams.decisions import letters as rules
+from streams.decisions.letters import Wanted
+from streams.decisions.notes import Register, Standing
 from streams.decisions.offsets import AtOffset, FromStart, Position
+from streams.decisions.redrive import DONE
 from streams.stage import CARRIED, Record
 from topics.answer import rfc3339
 from topics.catalog import DEAD_LETTERS, Names
 
-app = typer.Typer(help="Dead letters: what was given up, and why. Reading changes nothing.")
-GROUPED = ("kind", "stage", "disposition", "count", "first", "last", "newest")
-EACH = ("place", "id", "kind", "stage", "disposition", "buried")
-PLACE = re.compile(r"(?:[^/]+/)?([0-9]{1,9})/([0-9]{1,18})")  # 3/17, or dead-letters/3/17
+app = typer.Typer(help="Dead letters: what was given up, and why. Send them again, or discard them.")
 SHOWN = 4000  # characters of a value on a screen
-Cause = tuple[str | None, str | None, str | None]
 APART = ("value", "value_base64")  # a screen shows the bytes below
-OURS = CARRIED | burial.RESERVED  # headers that the way here added
+OURS = CARRIED | burial.RESERVED | lineage.OURS | {lineage.RUN}  # headers that the way here added
 TOLD = (
     *("id", "kind", "stage", "disposition", "exception_class", "exception_message", "attempts"),
-    *("first_failed_at", "failed_at", "group"),
+    *("first_failed_at", "failed_at", "group", "lineage"),
 )
+
+
+@app.callback(invoke_without_command=True)
+def bare(ctx: typer.Context) -> None:
+    """Dead letters: what was given up, and why; send them again or discard them."""
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
 
 
 @app.command("list")
 def listed(
     ctx: typer.Context,
-    kind: Annotated[str | None, typer.Option(help="Only this kind of error.")] = None,
-    stage: Annotated[str | None, typer.Option(help="Only what this stage gave up.")] = None,
+    kind: letters.Kind = None,
+    stage: letters.StageName = None,
+    session: letters.Session = None,
+    fingerprint: letters.Fingerprint = None,
+    older_than: letters.OlderThan = None,
+    newer_than: letters.NewerThan = None,
     start: Annotated[str, typer.Option("--since", "--from", help="start, end, N, -N, @TIME, @-15m")] = "start",
     stop: Annotated[str, typer.Option("--to", help="The same notation.")] = "end",
-    each: Annotated[bool, typer.Option("--each", help="One line a dead letter, not a group.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also what was sent again or discarded.")] = False,
+    each: letters.Each = False,
     how: As = show.Format.table,
     brokers: Brokers = None,
     properties: Property = None,
     file: PropertiesFile = None,
 ) -> None:
-    """Print how many dead letters there are, by kind, stage and disposition."""
-    now_ms = time.time_ns() // 1_000_000
-    begin, end = offsets.parse(start, now_ms), offsets.parse(stop, now_ms)
-    kafka = connect.connect(ctx, brokers, properties, file).kafka
-    wanted = {"kind": kind, "stage": stage}
-    count, rows = asyncio.run(_list(kafka, begin, end, wanted, each))
-    show.rows(rows, how, EACH if each else GROUPED)
-    typer.echo(_closing(count, rows, each), err=True)
+    """Print how many dead letters wait for somebody, by what they died of."""
+    begin, end = offsets.parse(start, letters.now_ms()), offsets.parse(stop, letters.now_ms())
+    meant = letters.wanted((), kind, stage, session, fingerprint, older_than, newer_than)
+    there = connect.connect(ctx, brokers, properties, file)
+    stated = asyncio.run(_list(there, begin, end, meant))
+    shown = [one for one in stated if every or one[1] not in DONE]
+    found = letters.rows(shown, each)
+    letters.table(found, each, how)
+    typer.echo(_closing(len(shown), len(stated) - len(shown), found, each), err=True)
 
 
 @app.command("show")
@@ -68,12 +78,12 @@ def shown(
 ) -> None:
     """Print one dead letter: the evidence, and the bytes as they came. Exit code 4 when there is none."""
     there = connect.connect(ctx, brokers, properties, file)
-    found = asyncio.run(_find(there.kafka, what))
+    found, kept = asyncio.run(_find(there.kafka, what))
     if not found:
         typer.echo(f"no dead letter for '{show.clean(what)}'; there are: streams dlq list --each", err=True)
         raise typer.Exit(NOT_FOUND)
     *older, newest = found
-    letter = view(newest, there.names)
+    letter = view(newest, there.names, kept.of(f"{DEAD_LETTERS}/{newest.partition}/{newest.offset}"))
     if how is show.Format.table:
         show.one({name: value for name, value in letter.items() if name not in APART and value is not None}, how)
         typer.echo("\n" + _on_screen(newest.value))
@@ -83,7 +93,11 @@ def shown(
         typer.echo(line, err=True)
 
 
-def view(record: Record, names: Names) -> dict[str, object]:
+app.command()(redrive.redrive)
+app.command()(redrive.discard)
+
+
+def view(record: Record, names: Names, standing: Standing | None = None) -> dict[str, object]:
     """A dead letter as people and programs read it; ``value_base64`` only where the bytes are no text."""
     told = {name.replace("-", "_"): text for name, text in burial.told(record.headers).items()}
     text = show.as_text(record.value)
@@ -93,6 +107,9 @@ def view(record: Record, names: Names) -> dict[str, object]:
     return {
         "at": f"{names.topic(DEAD_LETTERS)}/{record.partition}/{record.offset}",
         "buried": rfc3339(record.timestamp_ms),
+        "state": _state(standing),
+        **_deed(standing),
+        "fingerprint": rules.letter_of(record, names).fingerprint,
         "id": told.get("request_id"),
         **{name: told.get(name) for name in TOLD if name != "id"},
         "original": "/".join(map(str, origin)) if None not in origin else None,
@@ -106,62 +123,36 @@ def view(record: Record, names: Names) -> dict[str, object]:
     }
 
 
-async def _list(
-    kafka: Kafka, start: Position, stop: Position, wanted: dict[str, str | None], each: bool
-) -> tuple[int, list[show.Row]]:
-    rows, groups, count = list[show.Row](), dict[Cause, Group](), 0
-    async with kafka.tail(DEAD_LETTERS, start, stop) as records:
-        async for row in _wanted(records, wanted):
-            cause, count = (row["kind"], row["stage"], row["disposition"]), count + 1
-            if each:
-                rows.append(row)
-            else:
-                groups.setdefault(cause, Group(*cause)).add(row["buried"] or "", row["place"] or "")
-    biggest_first = sorted(groups.values(), key=lambda group: (-group.count, str(group.kind), str(group.stage)))
-    return count, rows if each else [asdict(group) for group in biggest_first]
+async def _list(there: Connection, start: Position, stop: Position, meant: Wanted) -> list[letters.Stated]:
+    kept = await reading.register(there.kafka)
+    async with there.kafka.tail(DEAD_LETTERS, start, stop) as records:
+        found = [rules.letter_of(record, there.names) async for record in records]
+    return [(letter, _state(kept.of(letter.at))) for letter in found if rules.wants(meant, letter)]
 
 
-async def _wanted(
-    records: AsyncIterable[Record], wanted: dict[str, str | None]
-) -> AsyncIterator[dict[str, str | None]]:
-    async for record in records:
-        row = _row(record)
-        if all(value is None or row[name] == value for name, value in wanted.items()):
-            yield row
+def _state(standing: Standing | None) -> str:
+    """``open`` is what nobody has done anything about; ``claimed``: a run is at it, or was killed there."""
+    return "open" if standing is None else standing.note.did
 
 
-def _row(record: Record) -> dict[str, str | None]:
-    told = burial.told(record.headers)
-    place, id = f"{record.partition}/{record.offset}", told.get("request-id")
-    facts = {name: told.get(name) for name in ("kind", "stage", "disposition")}
-    return {"place": place, "id": id, **facts, "buried": rfc3339(record.timestamp_ms)}
+def _deed(standing: Standing | None) -> dict[str, object]:
+    """Who did what with it, where anybody did."""
+    if standing is None:
+        return {}
+    note = standing.note
+    edited = {"edited": list(note.edited), "hash_before": note.before, "hash_after": note.after} if note.edited else {}
+    return {"by": note.by, "done": rfc3339(standing.at_ms), "run": note.run, "prompt": note.prompt, **edited}
 
 
-@dataclass(slots=True)
-class Group:
-    """Dead letters of one cause; times are those of the broker."""
-
-    kind: str | None
-    stage: str | None
-    disposition: str | None
-    count: int = 0
-    first: str = ""
-    last: str = ""
-    newest: str = ""
-
-    def add(self, at: str, place: str) -> None:
-        """Counts one; partitions come one after another, so it may be older than the last."""
-        self.count += 1
-        self.first = min(self.first or at, at)
-        self.last, self.newest = max((self.last, self.newest), (at, place))
+async def _find(kafka: Kafka, what: str) -> tuple[list[Record], Register]:
+    """Dead letters at a place, else those of an id, oldest first; and what was done with them."""
+    return await _records(kafka, what), await reading.register(kafka)
 
 
-async def _find(kafka: Kafka, what: str) -> list[Record]:
-    """Dead letters at a place, else those of an id, oldest first."""
-    if at := PLACE.fullmatch(what):
-        partition, offset = int(at[1]), int(at[2])
-        async with kafka.tail(DEAD_LETTERS, AtOffset(offset), AtOffset(offset + 1)) as records:
-            found = [record async for record in records if (record.partition, record.offset) == (partition, offset)]
+async def _records(kafka: Kafka, what: str) -> list[Record]:
+    if at := lineage.letter_at(what):
+        async with kafka.tail(DEAD_LETTERS, AtOffset(at.offset), AtOffset(at.offset + 1)) as records:
+            found = [one async for one in records if (one.partition, one.offset) == (at.partition, at.offset)]
         if found:
             return found
     async with kafka.tail(DEAD_LETTERS, FromStart()) as records:
@@ -180,12 +171,13 @@ def _on_screen(raw: bytes | None) -> str:
     return show.short(show.prose(raw.decode(errors="backslashreplace")), SHOWN) if raw else "(no bytes)"
 
 
-def _closing(count: int, rows: list[show.Row], each: bool) -> str:
+def _closing(count: int, settled: int, rows: list[show.Row], each: bool) -> str:
+    hidden = f" ({settled} sent again or discarded: --all)" if settled else ""
     if not rows:
-        return "no dead letters"
+        return f"no dead letters{hidden}"
     letters = f"{count} dead letter{'s' * (count > 1)}"
     told = letters if each else f"{letters} in {len(rows)} group{'s' * (len(rows) > 1)}"
-    return f"{told}. Next: streams dlq show {rows[0]['place' if each else 'newest']}"
+    return f"{told}{hidden}. Next: streams dlq show {rows[0]['place' if each else 'newest']}"
 
 
 def _hints(letter: dict[str, object], older: list[Record]) -> list[str]:

@@ -7,7 +7,7 @@ import typer
 
 from streams.cli import connect, show
 from streams.cli.options import NOT_FOUND, As, Brokers, PropertiesFile, Property
-from topics.catalog import RESULTS
+from streams.client.final import final
 
 ID = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 
@@ -25,7 +25,7 @@ def get(
     """Print the answer of a request; exit code 4 when there is none."""
     kafka = connect.connect(ctx, brokers, properties, file).kafka
     key = id.encode(errors="surrogateescape")  # an argument may be any bytes
-    record = asyncio.run(kafka.find(RESULTS, key, lambda _: True, wait_timeout if wait else 0.0))
+    record = asyncio.run(final(kafka, key, wait_timeout if wait else 0.0))
     if record is None:
         typer.echo(f"no answer for '{show.clean(id)}'" + (f" within {wait_timeout:g} s" if wait else ""), err=True)
         raise typer.Exit(NOT_FOUND)

@@ -2,7 +2,8 @@
 
 Read ``ask`` first (``Client``), then ``flight`` (what is on its way, bounded), ``door`` (what it needs of Kafka);
 ``batch`` runs a file of rows into a file of answers, ``outfile`` is that file and what lies beside it, ``source`` the
-file of rows.
+file of rows. Dead letters: ``letters`` (which there are, what was done with them), ``redrive`` (sending them again).
+``final``: which answer of several counts.
 """
 
 from streams.client.ask import AnswersMissing, Client, Receipt, ask_all

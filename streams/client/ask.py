@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from streams.client.door import Door, KafkaDoor, Publisher
+from streams.client.final import final
 from streams.client.flight import Bounds, Flight
 from streams.decisions.questions import Naming, Question, Row, by_content
 from streams.stage import Headers
@@ -156,9 +157,9 @@ class Client:
             wait_s: seconds to wait for it where it is not there yet.
 
         Returns:
-            The answer, or None where there is none (yet).
+            The answer, the last one of a request that was sent again; None where there is none (yet).
         """
-        record = await self.door.find(RESULTS, id.encode(), lambda _: True, wait_s)
+        record = await final(self.door, id.encode(), wait_s)
         return None if record is None else wire.decode(record.value, Answer)
 
     @property

@@ -15,6 +15,7 @@ from streams.decisions.assembly import brings_system
 from streams.decisions.failures import failure_of
 from streams.decisions.identity import DeduplicationKey
 from streams.decisions.limits import AdmissionPolicy, Violation, inspect, told
+from streams.decisions.lineage import Claim, Said
 from topics.answer import Answer
 from topics.catalog import PROMPT_BYTES
 from topics.errors import DecodingError
@@ -53,7 +54,9 @@ class Undecodable:
 Outcome = Admit | Reject | Undecodable
 
 
-def decide(value: bytes | None, content_type: bytes | None, origin: Origin, policy: AdmissionPolicy) -> Outcome:
+def decide(
+    value: bytes | None, content_type: bytes | None, origin: Origin, policy: AdmissionPolicy, said: Said | None = None
+) -> Outcome:
     """What becomes of one record.
 
     Args:
@@ -61,20 +64,34 @@ def decide(value: bytes | None, content_type: bytes | None, origin: Origin, poli
         content_type: Its header ``content-type``, or None.
         origin: Its coordinates, Kafka timestamp and hash.
         policy: The limits.
+        said: For a dead letter that is sent again what ``lineage.check`` returned: the id that it had keeps standing.
 
     Returns:
         ``Admit`` for a valid request, ``Reject`` for a JSON object (or text) that breaks a rule, ``Undecodable`` for
         everything else.
     """
     derived = identity.derived_id(origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
+    again = said if isinstance(said, Claim) else None
+    if again is not None:
+        derived = again.request_id
+    lineage = 0 if again is None else again.lineage
     try:
         data = _read(value, _media_type(content_type), policy)
     except DecodingError as bad:
-        return Undecodable(_no_request(bad, derived, origin))
+        return Undecodable(_no_request(bad, derived, origin, lineage))
     request, violations = inspect(data, policy)
+    violations += _misled(said, request)
     if violations:
         return Reject(_refusal(request, violations, derived, origin))
-    return Admit(_admitted(request, derived, origin, policy))
+    return Admit(_admitted(request, derived, origin, policy, lineage))
+
+
+def _misled(said: Said | None, request: Request) -> tuple[Violation, ...]:
+    """A claim that is not true, or the id of another request in a prompt that is sent again."""
+    if isinstance(said, Claim):
+        other = request.id not in (None, said.request_id)
+        return (Violation("id", "is not that of the dead letter", hint="leave it out"),) if other else ()
+    return () if said is None else (said,)
 
 
 def _read(value: bytes | None, media_type: str | None, policy: AdmissionPolicy) -> Mapping[str, Any]:
@@ -118,10 +135,11 @@ def _media_type(content_type: bytes | None) -> str | None:
     return None if content_type is None else content_type.decode("latin-1").partition(";")[0].strip().lower()
 
 
-def _no_request(bad: DecodingError, derived: str, origin: Origin) -> Failed:
+def _no_request(bad: DecodingError, derived: str, origin: Origin, lineage: int) -> Failed:
     return Failed(
         id=derived,
-        identity=identity.identity(None, derived, origin.hash),
+        lineage=lineage,
+        identity=identity.identity(None, derived, origin.hash, lineage),
         request_hash=origin.hash,
         origin=origin,
         stage="admit",
@@ -141,24 +159,26 @@ def _refusal(request: Request, violations: tuple[Violation, ...], derived: str, 
     return refused(known, origin, told(violations), request_hash=origin.hash, metadata=metadata)
 
 
-def _admitted(request: Request, derived: str, origin: Origin, policy: AdmissionPolicy) -> Admitted:
+def _admitted(request: Request, derived: str, origin: Origin, policy: AdmissionPolicy, lineage: int) -> Admitted:
     body = identity.canonical_request(request)
     hashed = identity.body_hash(body)
     known = derived if request.id is None else request.id
     template = None if request.template is None else policy.templates[request.template]
     system = None if brings_system(body["messages"]) else policy.system_hash
     version = identity.template_version(template, system)
-    whose = identity.identity(request.tenant, known, hashed, template=version)
+    whose = identity.identity(request.tenant, known, hashed, lineage, version)
     return Admitted(
         id=known,
         tenant=request.tenant,
+        lineage=lineage,
         identity=whose,
         request_hash=hashed,
         origin=origin,
         metadata=request.metadata,
         dedup_key=str(_dedup_key(request, body["messages"], whose, version)),
         lane=request.priority,
-        deadline_ms=_deadline_ms(request, origin),
+        deadline_ms=_later_ms(origin, request.timeout_s),
+        keep_until_ms=_later_ms(origin, policy.keep_s),
         template_version=template,
         work=Work(
             messages=tuple(body["messages"]),
@@ -188,8 +208,8 @@ def _selector(request: Request) -> dict[str, Any] | None:
     return None if request.retrieve is None else request.retrieve.model_dump()
 
 
-def _deadline_ms(request: Request, origin: Origin) -> int | None:
-    return None if request.timeout_s is None else origin.timestamp_ms + math.ceil(request.timeout_s * 1000)
+def _later_ms(origin: Origin, seconds: float | None) -> int | None:
+    return None if seconds is None else origin.timestamp_ms + math.ceil(seconds * 1000)
 
 
 __all__ = ["AdmissionPolicy", "Admit", "Outcome", "Reject", "Undecodable", "decide"]

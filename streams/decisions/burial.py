@@ -16,6 +16,8 @@ ERROR = "prompts.error."
 RESERVED = frozenset({"prompts.stage", "prompts.decision", "prompts.cause", "prompts.original-key"})
 HEADER_BYTES = 60 * 1024  # names and values together; Kafka's limit on the record leaves 64 KiB for them
 VALUE_BYTES = 2 * 1024  # of one piece of evidence; longer text is cut
+ID_BYTES = 8 * 1024  # above what an id may have: a redrive is recognised by it, so it is never cut
+WHOLE = frozenset({"request-id"})
 COUNT_BYTES = 64  # room for the header that counts what was left out
 
 
@@ -66,8 +68,8 @@ def evidence(failed: Failed, where: Where) -> Headers:
         where: Kafka's names.
 
     Returns:
-        ``prompts.error.`` and a word → text in UTF-8 of at most 2 KiB; times in RFC 3339, ``original-timestamp`` in
-        epoch milliseconds.
+        ``prompts.error.`` and a word → text in UTF-8 of at most 2 KiB, the id whole; times in RFC 3339,
+        ``original-timestamp`` in epoch milliseconds.
     """
     failure, origin = failed.failure, failed.origin
     told = {
@@ -84,9 +86,13 @@ def evidence(failed: Failed, where: Where) -> Headers:
         "original-timestamp": origin.timestamp_ms,
         "group": where.group,
         "request-id": failed.id,
+        "lineage": failed.lineage,
         "disposition": failed.disposition or "permanent",
+        **{word: why for word, why in (("cause", failure.cause), ("reason", failed.reason)) if why is not None},
     }
-    return tuple((ERROR + word, cut(str(value))) for word, value in told.items())
+    return tuple(
+        (ERROR + word, cut(str(value), ID_BYTES if word in WHOLE else VALUE_BYTES)) for word, value in told.items()
+    )
 
 
 def told(headers: Headers) -> dict[str, str]:

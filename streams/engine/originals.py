@@ -1,6 +1,6 @@
 """# Engine: originals
 
-Responsibility: reads one record back by its coordinates, for dead letters that hold the original bytes.
+Responsibility: reads one record back by its coordinates: a prompt that is buried, a dead letter sent again.
 Guarantees:
 - returns the record at exactly these coordinates, or None when the log no longer has it:
   tests/integration/test_reader.py::test_original_below_log_start_is_none
@@ -18,9 +18,9 @@ from aiokafka import TopicPartition
 from streams.engine.cluster import Cluster
 from streams.engine.connect import Opener, answering, consumer, partitions_of
 from streams.engine.reader import WAIT_MS, as_record
+from streams.ports import Coordinates
 from streams.stage import Record
 from topics.catalog import Names
-from topics.messages import Origin
 
 POLL_MS = 200
 
@@ -43,13 +43,13 @@ class BrokerOriginals:
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
 
-    async def fetch(self, origin: Origin) -> Record | None:
-        """The record at ``origin`` (its topic is the catalog's name), or None; ``TransportError`` after the bound."""
-        tp = TopicPartition(self._names.topic(origin.topic), origin.partition)
-        with answering(f"reading {origin.at} back"):
+    async def fetch(self, place: Coordinates) -> Record | None:
+        """The record at ``place`` (its topic is the catalog's name), or None; ``TransportError`` after the bound."""
+        tp = TopicPartition(self._names.topic(place.topic), place.partition)
+        with answering(f"reading {place.at} back"):
             async with self._turn, asyncio.timeout(self._wait_s):
-                message = await self._read(tp, origin.offset)
-        return None if message is None or message.offset != origin.offset else as_record(message, origin.topic)
+                message = await self._read(tp, place.offset)
+        return None if message is None or message.offset != place.offset else as_record(message, place.topic)
 
     async def _read(self, tp: Any, offset: int) -> Any:
         if tp.partition not in await self._numbers(tp.topic):

@@ -4,24 +4,15 @@ import base64
 
 import pytest
 
-from streams.cli import dlq, show
-from streams.decisions import burial
-from streams.decisions.burial import Where
-from tests.support.builders import RAW, failed, failure
+from streams.cli import dlq, letters, show
+from tests.support.builders import RAW
 from tests.support.commands import streams
-from tests.support.fake_cluster import NOW_MS, PARTITIONS, FakeKafka
-from topics.catalog import DEAD_LETTERS, Names
+from tests.support.fake_cluster import PARTITIONS, FakeKafka
+from tests.support.letters import bury, note, place
+from topics import wire
+from topics.catalog import DEAD_LETTERS, LETTERS, Names
 
 AT = "2026-01-31T12:00:00.000Z"
-
-
-def bury(kafka, value=RAW, key=b"k", own=(), later_ms=0, kind="worker_error", gone=b"", **fields):
-    """Puts one dead letter, as `bury` writes it."""
-    about = failed(failure=failure(kind=kind, message=fields.pop("message", "echo: timeout")), **fields)
-    evidence = burial.evidence(about, Where("prompts", "prompts.infer"))
-    lost = ((burial.ERROR + "original", gone),) if gone else ()
-    way = (("prompts.stage", b"bury"), ("prompts.decision", b"buried-original"), ("traceparent", b"00"))
-    return kafka.put(DEAD_LETTERS, key, value, (*evidence, *lost, *own, *way), NOW_MS + later_ms)
 
 
 def holding(*letters):
@@ -29,10 +20,6 @@ def holding(*letters):
     for fields in letters:
         bury(kafka, **fields)
     return kafka
-
-
-def place(record):
-    return f"{record.partition}/{record.offset}"
 
 
 def many():
@@ -73,7 +60,7 @@ def test_list_names_the_newest_of_a_group_so_that_it_can_be_shown():
 def test_list_as_table_has_a_line_a_group_and_says_what_to_do_next():
     ran = streams("dlq", "list", kafka=many())
 
-    assert ["KIND", "STAGE", "DISPOSITION", "COUNT", "FIRST", "LAST", "NEWEST"] == ran.lines[0].split()
+    assert [name.upper() for name in letters.GROUPED] == ran.lines[0].split()
     assert 3 == len(ran.lines)
     assert ran.err.startswith("4 dead letters in 2 groups. Next: streams dlq show ")
 
@@ -136,7 +123,7 @@ def test_list_of_each_has_a_line_a_dead_letter():
     rows = streams("dlq", "list", "--each", "-o", "jsonl", kafka=many()).jsonl
 
     assert 4 == len(rows)
-    assert set(dlq.EACH) == set(rows[0])
+    assert set(letters.EACH) <= set(rows[0])
 
 
 def test_list_of_each_says_how_to_see_the_first():
@@ -172,11 +159,97 @@ def test_dead_letters_are_only_read_by_any_command(command):
     streams("dlq", *command, kafka=kafka)
 
     assert before == kafka.topics[DEAD_LETTERS]
-    assert {f"tail {DEAD_LETTERS}"} == set(kafka.opened)
+    assert {f"tail {DEAD_LETTERS}", f"tail {LETTERS}"} == set(kafka.opened)
 
 
-def test_commands_that_write_are_not_there_yet():
-    assert [2, 2] == [streams("dlq", verb, "x", kafka=many()).code for verb in ("redrive", "discard")]
+def test_list_groups_by_what_the_letters_died_of():
+    kafka = holding(
+        {"message": "413 bytes, the limit is 400"}, {"message": "9 bytes, the limit is 1"}, {"message": "refused"}
+    )
+
+    assert [2, 1] == [row["count"] for row in streams("dlq", "list", "-o", "jsonl", kafka=kafka).jsonl]
+
+
+def test_list_names_a_message_of_each_group_in_json():
+    kafka = holding({"message": "try 1"}, {"message": "try 2", "later_ms": 9})
+
+    assert ["try 2"] == [row["message"] for row in streams("dlq", "list", "-o", "jsonl", kafka=kafka).jsonl]
+
+
+@pytest.mark.parametrize(
+    ("options", "counts"),
+    [
+        (["--session", "s-1"], [1]),
+        (["--session", "s-9"], []),
+        (["--older-than", "1s"], [1, 1]),
+        (["--newer-than", "1s"], []),
+        (["--newer-than", "99999d"], [1, 1]),
+    ],
+)
+def test_list_by_session_and_age_has_exactly_those(options, counts):
+    """B77."""
+    kafka = holding({"value": b'{"session": "s-1"}'}, {"kind": "other"})
+
+    assert counts == [row["count"] for row in streams("dlq", "list", *options, "-o", "jsonl", kafka=kafka).jsonl]
+
+
+def test_list_by_fingerprint_has_that_cause_only():
+    kafka = many()
+    rows = streams("dlq", "list", "-o", "jsonl", kafka=kafka).jsonl
+    [row] = streams("dlq", "list", "--fingerprint", rows[1]["fingerprint"][:5], "-o", "jsonl", kafka=kafka).jsonl
+
+    assert rows[1] == row
+
+
+def test_list_of_an_age_that_is_none_is_a_usage_error():
+    ran = streams("dlq", "list", "--older-than", "yesterday", kafka=many())
+
+    assert (2, True) == (ran.code, "--older-than" in ran.err)
+
+
+def dealt_with(did):
+    """Two dead letters; something was done with the newer one."""
+    kafka = FakeKafka()
+    bury(kafka, key=b"a", request_id="a-1")
+    done = bury(kafka, key=b"b", request_id="b-1", later_ms=1)
+    made = note(did, done.at, prompt="prompts/1/2", edited=("model",), before="aa", after="bb")
+    kafka.put(LETTERS, done.at.encode(), wire.encode(made))
+    return kafka
+
+
+@pytest.mark.parametrize(
+    ("did", "options", "states"),
+    [
+        ("redriven", [], ["open"]),
+        ("discarded", [], ["open"]),
+        ("claimed", [], ["claimed", "open"]),
+        ("redriven", ["--all"], ["open", "redriven"]),
+        ("discarded", ["--all"], ["discarded", "open"]),
+    ],
+)
+@pytest.mark.parametrize("each", [[], ["--each"]])
+def test_list_hides_what_was_done_with_unless_all_is_asked_for(did, options, states, each):
+    rows = streams("dlq", "list", *options, *each, "-o", "jsonl", kafka=dealt_with(did)).jsonl
+
+    assert states == sorted(row["state"] for row in rows)
+
+
+def test_list_says_how_many_it_hides():
+    ran = streams("dlq", "list", kafka=dealt_with("discarded"))
+
+    assert ran.err.startswith("1 dead letter in 1 group (1 sent again or discarded: --all). Next: ")
+
+
+def test_list_of_which_all_is_hidden_says_so():
+    ran = streams("dlq", "list", "--newer-than", "99999d", "--kind", "nix", kafka=dealt_with("discarded"))
+
+    assert "no dead letters\n" == ran.err
+
+
+def test_dlq_alone_prints_its_help():
+    ran = streams("dlq")
+
+    assert (0, True) == (ran.code, all(f" {verb} " in ran.out for verb in ("list", "show", "redrive", "discard")))
 
 
 # -- show
@@ -328,3 +401,30 @@ def test_show_of_what_somebody_else_wrote_names_no_answer():
     ran = streams("dlq", "show", "0/0", kafka=kafka)
 
     assert (0, "", "foreign") == (ran.code, ran.err, ran.lines[-1])
+
+
+def test_show_of_a_letter_that_was_sent_again_says_by_whom_and_as_what():
+    shown = streams("dlq", "show", "b-1", "-o", "json", kafka=dealt_with("redriven")).json
+
+    assert {
+        "state": "redriven",
+        "by": "me@here",
+        "done": AT,
+        "run": "r-1",
+        "prompt": "prompts/1/2",
+        "edited": ["model"],
+        "hash_before": "aa",
+        "hash_after": "bb",
+    }.items() <= shown.items()
+
+
+def test_show_of_a_letter_that_nobody_touched_says_open():
+    shown = streams("dlq", "show", "a-1", "-o", "json", kafka=dealt_with("redriven")).json
+
+    assert ("open", "0", False) == (shown["state"], shown["lineage"], "by" in shown)
+
+
+def test_show_hides_the_headers_of_an_earlier_redrive():
+    own = tuple((f"prompts.{name}", b"1") for name in ("lineage", "request-id", "dead-letter", "redrive"))
+
+    assert None is streams("dlq", "show", "a-1", "-o", "json", kafka=holding({"own": own})).json["headers"]

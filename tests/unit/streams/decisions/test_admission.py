@@ -7,6 +7,8 @@ import pytest
 from streams.decisions import admission, identity
 from streams.decisions.admission import AdmissionPolicy, Admit, Reject, Undecodable
 from streams.decisions.identity import DeduplicationKey, body_hash, canonical_request
+from streams.decisions.limits import Violation
+from streams.decisions.lineage import Claim, letter_at
 from tests.support import door
 from topics.catalog import PROMPT_BYTES
 from topics.messages import Work
@@ -283,6 +285,32 @@ def test_decide_refusal_of_countless_violations_stays_small():
     assert len(answer.error.message) < 2000
 
 
+@pytest.mark.parametrize(
+    ("timeout_s", "keep_s", "expires_s"),
+    [
+        (None, None, None),
+        (30, None, 30),
+        (None, 600, 600),
+        (30, 600, 30),
+        (900, 600, 600),
+        (600, 600, 600),
+        (None, 0.5, 0.5),
+    ],
+)
+def test_request_expires_at_its_deadline_or_with_what_is_kept(timeout_s, keep_s, expires_s):
+    """B71 and B73: without a timeout it waits for as long as its prompt is kept, and a longer one does not count."""
+    said = admitted(door.raw(timeout_s=timeout_s), policy=AdmissionPolicy(keep_s=keep_s))
+
+    wanted = None if expires_s is None else door.NOON_MS + round(expires_s * 1000)
+    assert wanted == said.expires_ms
+
+
+def test_end_of_the_retention_changes_neither_key_nor_identity():
+    kept, unkept = (admitted(door.raw(), policy=AdmissionPolicy(keep_s=keep_s)) for keep_s in (60, None))
+
+    assert (unkept.identity, unkept.dedup_key, unkept.deadline_ms) == (kept.identity, kept.dedup_key, kept.deadline_ms)
+
+
 @pytest.mark.parametrize("timeout_s", [0, -0.0, -1, -1e300, 604_800.001, 1e300])
 def test_decide_timeout_outside_its_bounds_is_refused(timeout_s):
     """B73."""
@@ -377,3 +405,51 @@ def test_unknown_template_is_refused_by_name():
 )
 def test_decide_selector_of_a_request_is_part_of_its_work(given, selector):
     assert selector == admitted(door.raw(**given)).work.retrieve
+
+
+# -- dead letters that are sent again
+
+AGAIN = Claim(letter_at("3/17"), "a-1", 2)
+FALSE = Violation("header prompts.lineage", "should be 1")
+
+
+def redriven(value, said=AGAIN):
+    return admission.decide(value, None, door.origin(), USUAL, said)
+
+
+@pytest.mark.parametrize("value", [door.raw(), door.raw(id="a-1")])
+def test_decide_true_claim_keeps_the_id_and_counts_the_life(value):
+    """B78."""
+    message = redriven(value).message
+    hashed = body_hash({"messages": list(user("hi"))})
+
+    assert ("a-1", 2, identity.identity(None, "a-1", hashed, 2)) == (message.id, message.lineage, message.identity)
+
+
+def test_decide_true_claim_in_bytes_that_are_no_request_is_given_up_in_that_life():
+    """B80."""
+    failed = redriven(b"\xff").failed
+
+    assert ("a-1", 2) == (failed.id, failed.lineage)
+    assert identity.identity(None, "a-1", door.HASH, 2) == failed.identity
+
+
+def test_decide_true_claim_that_breaks_rules_is_refused_under_the_id_it_had():
+    assert "a-1" == redriven(door.raw(surprise=1)).answer.id
+
+
+@pytest.mark.parametrize("value", [door.raw(id="b-1"), door.raw(id="")])
+def test_decide_true_claim_of_another_id_is_refused(value):
+    assert "id: is not that of the dead letter (leave it out)" in redriven(value).answer.error.message
+
+
+def test_decide_false_claim_is_refused_with_all_else_that_is_wrong():
+    answer = redriven(door.raw(id="a-1", surprise=1), FALSE).answer
+
+    assert ("a-1", True, True) == (answer.id, str(FALSE) in answer.error.message, "surprise" in answer.error.message)
+
+
+def test_decide_false_claim_in_bytes_that_are_no_request_is_given_up_as_new():
+    failed = redriven(b"\xff", FALSE).failed
+
+    assert (DERIVED, 0) == (failed.id, failed.lineage)
