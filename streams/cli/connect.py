@@ -29,6 +29,8 @@ class Kafka(Door, Protocol):
 
     async def lags(self, groups: Mapping[str, tuple[str, ...]]) -> "tuple[Lag, ...]": ...
 
+    async def late(self, groups: Mapping[str, tuple[str, ...]], before_ms: int) -> "tuple[Lag, ...]": ...
+
     async def plan(self, shape: "Shape", tables: Mapping[str, tuple[str, ...]]) -> "Plan": ...
 
     async def apply(self, plan: "Plan") -> None: ...
@@ -46,6 +48,12 @@ class RealKafka(KafkaDoor):
         from streams.engine import lag
 
         return await lag.lags(self.cluster, groups)
+
+    async def late(self, groups: Mapping[str, tuple[str, ...]], before_ms: int) -> "tuple[Lag, ...]":
+        """The partitions in which a group has a record before it that is older than a time, epoch milliseconds."""
+        from streams.engine import trim
+
+        return await trim.late(self.cluster, groups, before_ms)
 
     async def plan(self, shape: "Shape", tables: Mapping[str, tuple[str, ...]]) -> "Plan":
         from streams.engine import topics

@@ -1,4 +1,4 @@
-"""`streams status`: how much waits before each stage, what was buried, and whether the workers here are ready."""
+"""`streams status`: how much waits before each stage and for too long, what was buried, which workers are ready."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -8,9 +8,11 @@ import typer
 
 from streams.cli import connect, show
 from streams.cli.connect import Connection
+from streams.cli.letters import now_ms
 from streams.cli.options import As, Brokers, PropertiesFile, Property
+from streams.decisions import retention
 from streams.stage import Stage
-from topics.catalog import DEAD_LETTERS, EXPENDABLE, Names
+from topics.catalog import CATALOG, DAY_MS, DEAD_LETTERS, EXPENDABLE, Names
 
 if TYPE_CHECKING:
     from streams.engine.lag import Lag
@@ -28,7 +30,7 @@ def status(
     properties: Property = None,
     file: PropertiesFile = None,
 ) -> None:
-    """Print the lag before each stage, the dead letters, and the workers of the `up` that runs here."""
+    """Print the lag before each stage, the dead letters, what gets old, and the workers of the `up` that runs here."""
     there = connect.connect(ctx, brokers, properties, file)
     asyncio.run(_status(ctx, there, how, follow))
 
@@ -42,7 +44,7 @@ async def _status(ctx: typer.Context, there: Connection, how: show.Format, follo
             typer.echo(HOME, nl=False)
         show.rows(found, how, COLUMNS)
         typer.echo(f"{there.address} ({there.origin})", err=True)
-        for line in await _workers(ctx, there):
+        for line in (*await _late(there, stages), *await _workers(ctx, there)):
             typer.echo(line, err=True)
         if not follow:
             return
@@ -83,6 +85,26 @@ def _row(group: str, stage: str, topic: str, lags: "list[Lag]") -> dict[str, obj
         "lag": sum(lag.records for lag in mine),
         "records": sum(lag.end - lag.start for lag in mine),
     }
+
+
+async def _late(there: Connection, stages: Sequence[Stage]) -> list[str]:
+    """A warning for each group and topic with work that is older than half of the retention."""
+    half_ms = round(there.settings.topics.retention_d * DAY_MS / 2)
+    groups = {
+        group: tuple(topic for topic in topics if CATALOG[there.names.known()[topic]].keeps == "until answered")
+        for group, topics in reads(stages, there.names).items()
+    }
+    return warnings(await there.kafka.late(groups, now_ms() - half_ms), there.settings.topics.retention_d)
+
+
+def warnings(late: "Iterable[Lag]", retention_d: float) -> list[str]:
+    """One line for each group and topic."""
+    silent = {(lag.group, lag.topic): lag.committed is None for lag in late}
+    keep_d = retention.keep_ms(round(retention_d * DAY_MS)) / DAY_MS
+    limits = f"older than {retention_d / 2:g} days, half of topics.retention_d"
+    fate = f"what is not answered after {keep_d:.3g} days is answered `expired`"
+    whose = {True: "never committed, and there are records", False: "has not finished records"}
+    return [f"warning: {group} {whose[never]} of {topic} {limits}; {fate}" for (group, topic), never in silent.items()]
 
 
 async def _workers(ctx: typer.Context, there: Connection) -> list[str]:

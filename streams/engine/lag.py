@@ -80,6 +80,12 @@ class LagReader:
             if tp.topic in its
         )
 
+    async def since(self, times: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int | None]:
+        """The first offset at or after a time (epoch milliseconds) of Kafka's topic and partition; None: all older."""
+        asked = {TopicPartition(*place): at_ms for place, at_ms in times.items()}
+        found = await patiently("looking up times", lambda: self._consumer.offsets_for_times(asked)) if asked else {}
+        return {(tp.topic, tp.partition): at and at.offset for tp, at in found.items()}
+
     async def _numbers(self, topic: str) -> tuple[int, ...]:
         if topic not in self._partitions:
             self._partitions[topic] = await partitions_of(self._consumer._client, topic)

@@ -8,6 +8,8 @@ Guarantees:
   tests/integration/test_topics_apply.py::test_apply_beside_another_apply_succeeds
 - altering keeps the settings that an operator gave a topic:
   tests/integration/test_topics_apply.py::test_alter_keeps_foreign_settings
+- a topic that was told to forget earlier than the settings promise is refused:
+  tests/unit/streams/engine/test_topics.py::test_topic_that_was_set_to_keep_less_is_refused_with_the_fix
 NOT Responsible For: when topics are applied; deleting topics; trimming.
 """
 
@@ -29,6 +31,8 @@ Tables = Mapping[str, tuple[str, ...]]
 
 MAX_BYTES = "max.message.bytes"
 AT_LEAST = (MAX_BYTES, "min.insync.replicas")  # an operator may ask for more than we need
+KEEPING, FOR_EVER = ("retention.ms", "retention.bytes"), "-1"  # an operator may keep more than we need
+PROMISED = ("until answered", "retention_d", "30 days")  # what is in such topics may not go earlier
 TIMESTAMPS = "message.timestamp.type"
 DYNAMIC = 1  # where DescribeConfigs says that a value was set on the topic itself
 UNAVAILABLE = -1
@@ -129,9 +133,21 @@ def _differences(topic: New, name: str | None, shape: Shape, now: Seen) -> Itera
         yield Differ(
             topic.name, what, f"set topics.partitions = {now.partitions} if all have so many, else recreate it"
         )
+    yield from _kept_too_short(topic, name, now)
     if name == PROMPTS and now.settings.get(TIMESTAMPS) == "CreateTime" and not shape.allow_create_time:
         fix = f"set {TIMESTAMPS}=LogAppendTime on it, or worker.allow_create_time = true"
         yield Differ(topic.name, "timestamps are the producers' (CreateTime)", fix)
+
+
+def _kept_too_short(topic: New, name: str | None, now: Seen) -> Iterator[Differ]:
+    """Records would go that were promised to stay: who set that has to take it back; a broker's default is altered."""
+    for key in KEEPING if name is not None and CATALOG[name].keeps in PROMISED else ():
+        have, need = now.own.get(key), topic.settings[key]
+        if have is not None and not _satisfied(key, have, need):
+            promise = "that no record goes before it is answered" if need == FOR_EVER else f"{key} = {need}"
+            what = f"{key} = {have} deletes records, the settings promise {promise}"
+            lower = "" if need == FOR_EVER else ", or lower topics.retention_d"
+            yield Differ(topic.name, what, f"set {key}={need} on it{lower}")
 
 
 def _alterations(topic: New, name: str | None, shape: Shape, now: Seen) -> Iterator[Alter]:
@@ -139,12 +155,18 @@ def _alterations(topic: New, name: str | None, shape: Shape, now: Seen) -> Itera
     changes = {key: value for key, value in need.items() if not _satisfied(key, now.settings.get(key), value)}
     if name == PROMPTS:
         changes.pop(TIMESTAMPS, None)  # the owner of that topic decides, see _differences
+    if name is not None and CATALOG[name].keeps in PROMISED:
+        changes = {key: value for key, value in changes.items() if key not in KEEPING or key not in now.own}
     if changes:
         yield Alter(topic.name, changes, now.own)
 
 
 def _satisfied(key: str, have: str | None, need: str) -> bool:
-    return have is not None and (int(have) >= int(need) if key in AT_LEAST else have == need)
+    if have is None:
+        return False
+    if key in KEEPING:
+        return have == FOR_EVER or (need != FOR_EVER and int(have) >= int(need))
+    return int(have) >= int(need) if key in AT_LEAST else have == need
 
 
 async def plan(
@@ -186,8 +208,9 @@ def require(planned: Plan) -> None:
     for one in planned.differ:
         raise ConfigurationError(one.name, one.what, one.fix)
     for low in planned.alter:
-        if MAX_BYTES in low.changes:  # records would be refused that we have accepted; anything else only ages the log
-            raise ConfigurationError(low.name, f"{MAX_BYTES} is too low", "raise it with `streams topics apply`")
+        for key in (MAX_BYTES, *KEEPING):  # records would be refused that we have accepted, or go unanswered
+            if key in low.changes:
+                raise ConfigurationError(low.name, f"{key} is too low", "raise it with `streams topics apply`")
 
 
 async def cluster_id(cluster: Cluster, *, via: Opener = admin) -> str:

@@ -19,6 +19,7 @@ CLUSTER, NAMES = Cluster("a:1"), Names(prefix="mine.")
 TABLES = {"core": ("requests",), "infer": ("answers",)}
 CHANGELOG = NAMES.changelog("core", "requests")
 INTERNAL, PROMPTS, RESULTS = NAMES.topic("admitted"), NAMES.topic("prompts"), NAMES.topic("results")
+LETTERS, TICKS = NAMES.topic("dead-letters"), NAMES.topic("ticks")
 ALREADY_EXISTS, BAD_REPLICATION, NOT_CONTROLLER, FORBIDDEN = 36, 38, 41, 29
 
 
@@ -109,9 +110,7 @@ def test_other_topics_with_create_time_are_altered(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "changed", "changes"),
     [
-        (INTERNAL, {"retention_ms": "1000"}, {"retention.ms": "-1"}),
-        (PROMPTS, {"retention_ms": "604800000"}, {"retention.ms": "-1"}),
-        (RESULTS, {"retention_ms": "1000"}, {"retention.ms": "604800000"}),
+        (TICKS, {"retention_ms": "1000"}, {"retention.ms": "86400000"}),
         (INTERNAL, {"max_message_bytes": "1048588"}, {"max.message.bytes": str(4 * 1024 * 1024 + 16 * 1024)}),
         (INTERNAL, {"max_message_bytes": "99999999"}, {}),
         (INTERNAL, {"min_insync_replicas": "2"}, {}),
@@ -128,6 +127,59 @@ def test_settings_that_do_less_than_needed_are_altered(
     got = planned((name, seen(name, **changed))).alter
 
     assert ([changes] if changes else []) == [dict(one.changes) for one in got]
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "words"),
+    [
+        (
+            INTERNAL,
+            {"retention_ms": "604800000"},
+            ("retention.ms = 604800000", "answered", "set retention.ms=-1 on it"),
+        ),
+        (INTERNAL, {"retention_bytes": "1000"}, ("retention.bytes = 1000", "answered", "set retention.bytes=-1 on it")),
+        (PROMPTS, {"retention_ms": "2592000000"}, ("retention.ms = 2592000000", "answered", "retention.ms=-1")),
+        (RESULTS, {"retention_ms": "604799999"}, ("604799999", "retention.ms = 604800000", "topics.retention_d")),
+        (RESULTS, {"retention_bytes": "1000"}, ("1000", "answered", "set retention.bytes=-1 on it")),
+        (LETTERS, {"retention_ms": "604800000"}, ("604800000", "retention.ms = 2592000000", "topics.retention_d")),
+    ],
+)
+def test_topic_that_was_set_to_keep_less_is_refused_with_the_fix(
+    name: str, changed: dict[str, str], words: tuple[str, ...]
+) -> None:
+    """B83."""
+    got = planned((name, seen(name, **changed)))
+
+    [differ] = got.differ
+    assert (name, ()) == (differ.name, got.alter)
+    assert all(word in f"{differ.what}: {differ.fix}" for word in words)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [(INTERNAL, "-1"), (RESULTS, "-1"), (RESULTS, "604800001"), (LETTERS, "-1"), (LETTERS, "9999999999")],
+)
+def test_topic_that_keeps_more_than_promised_is_left_so(name: str, kept: str) -> None:
+    assert (name,) == planned((name, seen(name, retention_ms=kept))).present
+
+
+@pytest.mark.parametrize(("name", "kept"), [(INTERNAL, "-1"), (PROMPTS, "-1"), (LETTERS, "2592000000")])
+def test_default_of_the_broker_that_keeps_less_is_altered(name: str, kept: str) -> None:
+    own = {key: value for key, value in needed(name).items() if key != "retention.ms"}
+    there = (name, Seen(8, 1, {**own, "retention.ms": "604800000"}, own))
+    got = planned(there)
+
+    assert (((), {"retention.ms": kept})) == (got.differ, dict(got.alter[0].changes))
+
+
+@pytest.mark.parametrize(
+    ("retention_d", "refused"), [(7.0, ()), (7.1, (RESULTS,)), (6.0, ()), (31.0, (RESULTS, LETTERS))]
+)
+def test_longer_promise_than_the_cluster_keeps_is_refused(retention_d: float, refused: tuple[str, ...]) -> None:
+    """The topics were made when the setting was seven days."""
+    there = [(name, seen(name)) for name in (INTERNAL, PROMPTS, RESULTS, LETTERS)]
+
+    assert refused == tuple(one.name for one in planned(*there, shape=Shape(retention_d=retention_d)).differ)
 
 
 def test_altered_topic_keeps_what_was_set_on_it() -> None:
@@ -291,6 +343,8 @@ async def test_cluster_id_is_the_clusters() -> None:
         (plan_of(create=(new("a"),), differ=(Differ("b", "odd", "fix"),)), TopicMissing, "a"),
         (plan_of(differ=(Differ("b", "odd", "mend it so"),)), ConfigurationError, "mend it so"),
         (plan_of(alter=(Alter("c", {"max.message.bytes": "9"}, {}),)), ConfigurationError, "raise it with"),
+        (plan_of(alter=(Alter("c", {"retention.ms": "-1"}, {}),)), ConfigurationError, r"retention\.ms is too low"),
+        (plan_of(alter=(Alter("c", {"retention.bytes": "-1"}, {}),)), ConfigurationError, r"retention\.bytes is too"),
     ],
 )
 def test_require_of_unusable_cluster_raises(plan: Plan, error: type[Exception], word: str) -> None:
