@@ -44,7 +44,7 @@ REFUSED_LOGIN = (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
-CONNECT_S, CONTROL_S, STOP_S = 5.0, 30.0, 5.0
+CONNECT_S, CONTROL_S, STOP_S, ANSWER_S = 5.0, 30.0, 5.0, 3.0
 
 
 @contextmanager
@@ -126,7 +126,12 @@ def admin(cluster: Cluster) -> AbstractAsyncContextManager[Any]:
 
 def consumer(cluster: Cluster, **options: Any) -> AbstractAsyncContextManager[Any]:
     """A started consumer without a group, which never commits."""
-    client = AIOKafkaConsumer(**cluster.client_args(), group_id=None, enable_auto_commit=False, **options)
+    return member(cluster, None, **options)
+
+
+def member(cluster: Cluster, group: str | None, **options: Any) -> AbstractAsyncContextManager[Any]:
+    """A started consumer in a group, which never commits by itself; it joins when it subscribes."""
+    client = AIOKafkaConsumer(**cluster.client_args(), group_id=group, enable_auto_commit=False, **options)
     return _opened(cluster, client, client.stop)
 
 
@@ -134,6 +139,14 @@ def producer(cluster: Cluster, **options: Any) -> AbstractAsyncContextManager[An
     """A started idempotent producer, acknowledged by all in-sync replicas."""
     client = AIOKafkaProducer(**cluster.client_args(), enable_idempotence=True, acks="all", **options)
     return _opened(cluster, client, partial(_stop_producer, client))
+
+
+async def answers(client: AIOKafkaClient) -> bool:
+    """Does the broker answer a metadata request, within a moment?"""
+    try:
+        return bool(await asyncio.wait_for(client.force_metadata_update(), ANSWER_S))
+    except (TimeoutError, OSError):
+        return False
 
 
 async def partitions_of(client: AIOKafkaClient, topic: str) -> tuple[int, ...]:

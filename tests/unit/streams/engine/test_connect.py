@@ -15,6 +15,7 @@ from aiokafka.errors import (
 from streams.engine import connect as module
 from streams.engine.cluster import Cluster
 from streams.engine.connect import NotYet, answering, partitions_of, patiently
+from tests.support.aio import in_virtual_time
 from tests.support.loops import in_loop
 from topics.errors import DecodingError, TopicMissing, TransportError
 
@@ -123,3 +124,44 @@ async def test_partitions_of_topic_are_in_order() -> None:
 async def test_partitions_of_absent_topic_raise_its_name() -> None:
     with pytest.raises(TopicMissing, match="absent"):
         await partitions_of(Metadata(), "absent")
+
+
+class Broker:
+    """A client whose broker answers, says nothing of use, is away, or stays silent."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+
+    async def force_metadata_update(self) -> object:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        if self.answer is None:
+            await asyncio.Event().wait()
+        return self.answer
+
+
+@pytest.mark.parametrize(("answer", "answers"), [(True, True), (False, False), (OSError("gone"), False), (None, False)])
+def test_broker_answers_where_its_metadata_comes_in_a_moment(answer: object, answers: bool) -> None:
+    @in_virtual_time
+    async def asked() -> None:
+        assert answers is await module.answers(Broker(answer))
+
+    asked()
+
+
+@pytest.mark.parametrize(
+    ("opener", "group"), [(lambda c: module.consumer(c), None), (lambda c: module.member(c, "g"), "g")]
+)
+def test_consumer_never_commits_by_itself(monkeypatch: pytest.MonkeyPatch, opener: Any, group: str | None) -> None:
+    made: list[dict[str, Any]] = []
+
+    class Client:
+        stop = None
+
+        def __init__(self, **options: Any) -> None:
+            made.append(options)
+
+    monkeypatch.setattr(module, "AIOKafkaConsumer", Client)
+    opener(Cluster("a:1"))
+
+    assert [(group, False)] == [(options["group_id"], options["enable_auto_commit"]) for options in made]
