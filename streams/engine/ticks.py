@@ -20,12 +20,15 @@ EVERY_S = 1.0
 VALUE = b'{"v":1}'
 
 
-class Ticks:
-    """Writes to ``topic`` (Kafka's name) while ``partitions`` names those that this worker is in charge of."""
+Place = tuple[str, int]  # Kafka's name of a topic, and a partition
 
-    def __init__(self, topic: str, delivery: Delivery, partitions: Callable[[], Iterable[int]]) -> None:
-        self._topic, self._delivery, self._partitions = topic, delivery, partitions
-        self._under_way: set[int] = set()
+
+class Ticks:
+    """Writes to those ``partitions`` that this worker is in charge of at the time."""
+
+    def __init__(self, delivery: Delivery, partitions: Callable[[], Iterable[Place]]) -> None:
+        self._delivery, self._partitions = delivery, partitions
+        self._under_way: set[Place] = set()
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -35,13 +38,14 @@ class Ticks:
 
     async def tick(self) -> None:
         """Write one record to each partition whose last one is acknowledged."""
-        for partition in sorted(set(self._partitions()) - self._under_way):
-            self._under_way.add(partition)
-            await self._delivery.send(Parcel(self._topic, None, VALUE, self._landed(partition), partition=partition))
+        for place in sorted(set(self._partitions()) - self._under_way):
+            self._under_way.add(place)
+            topic, partition = place
+            await self._delivery.send(Parcel(topic, None, VALUE, self._landed(place), partition=partition))
 
-    def _landed(self, partition: int) -> Callable[[OrchestratorError | None], None]:
+    def _landed(self, place: Place) -> Callable[[OrchestratorError | None], None]:
         def landed(error: OrchestratorError | None) -> None:
             """Also where it was refused: the next one tries again, and the stage's own writes tell the person."""
-            self._under_way.discard(partition)
+            self._under_way.discard(place)
 
         return landed

@@ -14,7 +14,7 @@ from tests.support.loops import in_loop
 from topics.catalog import CATALOG, TICKS
 from topics.errors import OrchestratorError, RecordTooLarge, TopicRefused
 
-TOPIC = "prompts.ticks"
+TOPIC, OTHER = "prompts.ticks", "prompts.clock"
 
 
 class Bench:
@@ -24,7 +24,7 @@ class Bench:
         self.mine = set(mine)
         self.delivery = FakeDelivery(auto=auto)
         delivery: Any = self.delivery
-        self.ticks = Ticks(TOPIC, delivery, lambda: self.mine)
+        self.ticks = Ticks(delivery, lambda: {(TOPIC, number) for number in self.mine})
 
     async def tick(self, times: int = 1) -> list[int | None]:
         """So many seconds pass; returns the partitions written to so far, in order."""
@@ -99,6 +99,18 @@ async def test_tick_while_not_in_charge_writes_nothing() -> None:
     assert ([], [1]) == (while_away, await bench.tick())
 
 
+@in_loop
+async def test_tick_of_two_clocks_waits_for_each_by_itself() -> None:
+    delivery: Any = FakeDelivery(auto=False)
+    ticks = Ticks(delivery, lambda: {(TOPIC, 0), (OTHER, 0)})
+    await ticks.tick()
+    [waiting] = [parcel for parcel in delivery.parcels if parcel.topic == OTHER]
+    waiting.settled(None)
+    await ticks.tick()
+
+    assert [OTHER, OTHER, TOPIC] == sorted(delivery.topics)
+
+
 @pytest.mark.parametrize(("seconds", "ticks"), [(0.5, 0), (1.5, 1), (3.5, 3), (60.5, 60)])
 @in_virtual_time
 async def test_run_writes_one_record_a_second(seconds: float, ticks: int) -> None:
@@ -139,7 +151,7 @@ class Unanswered:
 async def test_tick_through_the_real_delivery_reaches_its_partition() -> None:
     producer, ended = Unanswered(), list[Fatal]()
     policy: Any = None
-    ticks = Ticks(TOPIC, Delivery("core", lambda: producer, ended.append, policy), lambda: (4,))
+    ticks = Ticks(Delivery("core", lambda: producer, ended.append, policy), lambda: ((TOPIC, 4),))
     await ticks.tick()
     await ticks.tick()
 
