@@ -12,6 +12,7 @@ short() {
     bench_dedup) echo --samples 100000 --storm 5000 ;;
     bench_full) echo --seconds 15 --idle-seconds 15 ;;
     bench_memory) echo --seconds 90 --rows 30000 ;;
+    bench_parked) echo --idle-seconds 10 ;;
     bench_pipeline) echo --seconds 15 --idle-seconds 15 ;;
     bench_provider_client) echo --calls 1500 ;;
   esac

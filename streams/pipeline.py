@@ -5,36 +5,40 @@
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from streams.adapters import templates
-from streams.adapters.providers import anthropic, openai
-from streams.adapters.providers.echo import EchoPolicy, EchoProvider
-from streams.adapters.providers.line import LinePolicy
-from streams.adapters.providers.remote import Models, Price
 from streams.adapters.retriever.memory import MemoryRetriever
+from streams.decisions import retention
 from streams.decisions.assembly import AssemblyPolicy
+from streams.decisions.attempts import CascadePolicy, Route
+from streams.decisions.breaker import BreakerPolicy
 from streams.decisions.budget import BudgetPolicy
 from streams.decisions.dedup import DedupPolicy
+from streams.decisions.flood_guard import GuardPolicy
 from streams.decisions.limits import AdmissionPolicy
 from streams.decisions.refinement import RefinementPolicy
-from streams.ports import Originals, Provider, Retriever, Template
+from streams.decisions.retry import RetryPolicy
+from streams.ports import AllClosed, Breakers, Coordinates, Originals, Provider, Retriever, Template
+from streams.providers import provider_of, providers_of, routes_of
 from streams.settings import Settings
-from streams.settings.sections import Remote
 from streams.stage import Record, Stage
-from streams.stages import admit, assemble, bury, dedup, deliver, infer, refine, retrieve
-from streams.stages.infer import Within
-from topics.catalog import ASSEMBLED, CATALOG, FAILED, PROMPTS, TICKS, Names
-from topics.errors import ConfigurationError
-from topics.messages import Origin
+from streams.stages import admit, assemble, breaker, bury, dedup, deliver, infer, park, refine, retrieve
+from streams.stages.infer import Sleep, Within
+from topics.catalog import ASSEMBLED, CALLS, CATALOG, CLOCKS, DAY_MS, FAILED, PARKED, PROMPTS, Names
 
-LANES_AS_ONE = "assembled.<lane>"
+LANES_AS_ONE, TIERS_AS_ONE = "assembled.<lane>", "parked.<tier>"
+AS_ONE = {**dict.fromkeys(ASSEMBLED.values(), LANES_AS_ONE), **dict.fromkeys(PARKED, TIERS_AS_ONE)}
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the stages are given: the outside behind its ports, and the policies of the rules."""
+    """What the stages are given: the outside behind its ports, and the policies of the rules.
+
+    ``provider`` answers models without a route; ``providers`` are those of the routes, by kind.
+    """
 
     provider: Provider
     originals: Originals
@@ -43,22 +47,42 @@ class Parts:
     assembly: AssemblyPolicy = field(default_factory=AssemblyPolicy)
     templates: Mapping[str, Template] = field(default_factory=dict)
     refinement: RefinementPolicy = field(default_factory=RefinementPolicy)
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    dead_key_s: float = CascadePolicy().dead_key_s
+    guard: GuardPolicy = field(default_factory=GuardPolicy)
     retriever: Retriever = field(default_factory=MemoryRetriever.of)
     calls: int = 256
     within: Within = asyncio.timeout
+    sleep: Sleep = asyncio.sleep
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    board: Breakers = field(default_factory=AllClosed)
     names: Names = field(default_factory=Names)
 
 
 def compose(parts: Parts) -> tuple[Stage, ...]:
     """The stages in flow order."""
     answering = (
-        admit.stage(_informed(parts)),
+        admit.stage(_informed(parts), parts.originals),
         dedup.stage(parts.dedup),
         retrieve.stage(parts.retriever),
         assemble.stage(parts.assembly, parts.templates),
-        infer.stage(parts.provider, slots=parts.calls, within=parts.within),
+        infer.stage(
+            parts.provider,
+            others=parts.providers,
+            routes=parts.routes,
+            policy=CascadePolicy(parts.retry, parts.dead_key_s),
+            board=parts.board,
+            guard=parts.guard,
+            slots=parts.calls,
+            within=parts.within,
+            sleep=parts.sleep,
+        ),
         refine.stage(parts.refinement),
         deliver.stage(parts.dedup),
+        breaker.stage(parts.breaker),
+        park.stage(),
     )
     apps = {stage.name: stage.app for stage in answering}
     return (*answering, bury.stage(parts.originals, names=parts.names, apps=apps))
@@ -68,27 +92,34 @@ def stages(
     settings: Settings,
     originals: Originals | None = None,
     retriever: Retriever | None = None,
-    provider: Provider | None = None,
+    providers: Mapping[str, Provider] | None = None,
+    board: Breakers | None = None,
 ) -> tuple[Stage, ...]:
     """The stages in flow order as the settings want them; without ``originals`` only to look at, not to run."""
     if originals is None:
         settings = settings.model_copy(update={"assemble": type(settings.assemble)()})  # the graph needs no files
-    parts = parts_of(settings, originals or Nowhere())
-    parts = replace(parts, retriever=retriever or parts.retriever, provider=provider or parts.provider)
-    return compose(parts)
+    parts = parts_of(settings, originals or Nowhere(), providers)
+    return compose(replace(parts, retriever=retriever or parts.retriever, board=board or parts.board))
 
 
-def parts_of(settings: Settings, originals: Originals) -> Parts:
+def parts_of(settings: Settings, originals: Originals, providers: Mapping[str, Provider] | None = None) -> Parts:
     """Policies and adapters from the settings; ``ConfigurationError`` names a provider that is not there."""
+    providers = providers or providers_of(settings)
     return Parts(
-        provider=provider_of(settings),
+        provider=providers[settings.provider.kind],
+        providers=providers,
+        routes=routes_of(settings),
+        dead_key_s=settings.infer.dead_key_s,
+        guard=settings.infer.guard(),
         originals=originals,
         admission=_admission(settings),
         dedup=settings.dedup.policy(),
         assembly=_assembly(settings),
         templates=_templates(settings),
         refinement=RefinementPolicy(**settings.refine.model_dump()),
+        retry=settings.retry.policy(),
         calls=settings.infer.in_flight,
+        breaker=settings.breaker.policy(),
         names=Names(settings.names.namespace, settings.names.prefix),
     )
 
@@ -96,48 +127,32 @@ def parts_of(settings: Settings, originals: Originals) -> Parts:
 class Nowhere:
     """Originals for a graph that is only looked at: it has none."""
 
-    async def fetch(self, origin: Origin) -> Record | None:
+    async def fetch(self, place: Coordinates) -> Record | None:
         """Always None."""
         return None
 
 
-def provider_of(settings: Settings) -> Provider:
-    """Who answers, as the settings say; its connections open with the first call."""
-    match settings.provider.kind:
-        case "echo":
-            return EchoProvider(EchoPolicy(**settings.provider.echo.model_dump()))
-        case "openai":
-            section = settings.provider.openai
-            return openai.provider(_line(settings, section, openai.headers), _models(section))
-        case "anthropic":
-            other = settings.provider.anthropic
-            line = _line(settings, other, anthropic.headers)
-            return anthropic.provider(line, _models(other), other.max_tokens)
-        case kind:
-            raise ConfigurationError("provider.kind", kind, "there are `echo`, `openai` and `anthropic`")
-
-
-def _line(settings: Settings, section: Remote, headers: Callable[[str | None], dict[str, str]]) -> LinePolicy:
-    knobs = section.model_dump(include={"connect_s", "first_byte_s", "idle_s", "total_s", "max_bytes"})
-    key = section.api_key.get_secret_value() if section.api_key else None
-    pool = section.pool or settings.infer.in_flight
-    return LinePolicy(section.base_url or "", headers(key), pool=pool, **knobs)
-
-
-def _models(section: Remote) -> Models:
-    prices = {model: Price(price.input, price.output) for model, price in section.prices.items()}
-    return Models(section.model, section.models, prices)
-
-
 def _admission(settings: Settings) -> AdmissionPolicy:
     knobs = settings.admit.model_dump()  # one name for a knob and its setting
-    return AdmissionPolicy(**{**knobs, "plain_text": bool(settings.admit.plain_text)})
+    kept_ms = round(settings.topics.retention_d * DAY_MS)
+    derived = {
+        "plain_text": bool(settings.admit.plain_text),
+        "max_timeout_s": min(settings.admit.max_timeout_s, kept_ms / 1000),
+        "keep_s": retention.keep_ms(kept_ms) / 1000,
+    }
+    return AdmissionPolicy(**{**knobs, **derived})
 
 
 def _informed(parts: Parts) -> AdmissionPolicy:
     """The door knows what is put around the words: it is part of what makes requests equal."""
     versions = {name: template.version for name, template in parts.templates.items()}
     return replace(parts.admission, templates=versions, system_hash=parts.assembly.system_hash)
+
+
+def door(settings: Settings) -> AdmissionPolicy:
+    """What `admit` knows under these settings; for who must decide as it does."""
+    versions = {name: template.version for name, template in _templates(settings).items()}
+    return replace(_admission(settings), templates=versions, system_hash=_assembly(settings).system_hash)
 
 
 def _assembly(settings: Settings) -> AssemblyPolicy:
@@ -156,7 +171,8 @@ def _templates(settings: Settings) -> Mapping[str, Template]:
 
 def problems(stages: Sequence[Stage]) -> tuple[str, ...]:
     """What is wrong with a graph, one sentence each: unknown topics, topics nobody writes, names used twice."""
-    written = {FAILED, TICKS, *(topic for stage in stages for topic in stage.writes)}  # the engine writes these two
+    written = {FAILED, *CLOCKS, *(topic for stage in stages for topic in stage.writes)}  # the first by the engine
+    written.add(CALLS)  # and this by what runs beside `infer`
     names = [stage.name for stage in stages]
     return (
         *(f"{stage.name} touches '{topic}', which is not in the catalog" for stage, topic in _unknown(stages)),
@@ -193,10 +209,14 @@ def flow(stages: Sequence[Stage], width: int = 100) -> str:
         topic = _as_one(found.writes)[0]
         pieces += [found.name, topic]
         rest.remove(found)
+    watchers = [stage for stage in stages if CALLS in stage.reads]
+    watches = [f"each call: {CALLS} ▶ {stage.name} ▶ {stage.writes[0]}" for stage in watchers]
+    keepers = [stage for stage in stages if PARKED[0] in stage.reads]
+    waits = (_wrapped([f"not now: {TIERS_AS_ONE}", stage.name, LANES_AS_ONE], width) for stage in keepers)
     mourners = [stage for stage in stages if FAILED in stage.reads]
     losses = [f"any stage: {FAILED} ▶ {stage.name} ▶ {_as_one(stage.writes)[0]}" for stage in mourners]
     tables = [f"{stage.name} ║ table {stage.table}" for stage in stages if stage.table]
-    return "\n".join([*_wrapped(pieces, width), *losses, *tables])
+    return "\n".join([*_wrapped(pieces, width), *watches, *chain.from_iterable(waits), *losses, *tables])
 
 
 def _wrapped(pieces: Sequence[str], width: int) -> Iterable[str]:
@@ -211,16 +231,15 @@ def _wrapped(pieces: Sequence[str], width: int) -> Iterable[str]:
 
 
 def _as_one(topics: Iterable[str]) -> list[str]:
-    """The four lanes as one word, everything else as it is."""
-    lanes = set(ASSEMBLED.values())
-    return list(dict.fromkeys(LANES_AS_ONE if topic in lanes else topic for topic in topics))
+    """The lanes as one word, and the tiers; everything else as it is."""
+    return list(dict.fromkeys(AS_ONE.get(topic, topic) for topic in topics))
 
 
 def _where(stage: Stage) -> str:
     return f"{stage.app}, table {stage.table}" if stage.table else stage.app
 
 
-ROLES = {"core": ("core",), "infer": ("infer",), "park": ("bury",)}
+ROLES = {"core": ("core",), "infer": ("infer",), "park": ("park", "bury")}
 
 
 def tables(stages: Sequence[Stage]) -> dict[str, tuple[str, ...]]:
@@ -235,10 +254,12 @@ __all__ = [
     "Parts",
     "compose",
     "describe",
+    "door",
     "flow",
     "parts_of",
     "problems",
     "provider_of",
+    "providers_of",
     "stages",
     "tables",
 ]

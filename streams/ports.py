@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from streams.decisions.blame import Outcome
+from streams.decisions.breaker import Closed, Verdict
 from streams.stage import Record
 from topics.document import Document
-from topics.messages import Origin, Reply
+from topics.messages import Reply
 
 
 class Clock(Protocol):
@@ -57,10 +59,23 @@ class Template(Protocol):
         ...
 
 
-class Originals(Protocol):
-    """Reads one record back by its coordinates; None when the log no longer has it."""
+class Coordinates(Protocol):
+    """Where a record stands, its topic by the catalog's name."""
 
-    async def fetch(self, origin: Origin) -> Record | None: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def at(self) -> str: ...
+
+
+class Originals(Protocol):
+    """Reads one record back, a prompt or a dead letter; None when the log no longer has it."""
+
+    async def fetch(self, place: Coordinates) -> Record | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +112,36 @@ class Corpus(Protocol):
     def drop(self, id: str) -> None: ...
 
     def commit(self, snapshot: str) -> None: ...
+
+
+class Breakers(Protocol):
+    """Which services may be called just now; a service is a provider and a model, ``openai:gpt-5``. Epoch ms."""
+
+    def verdict(self, service: str, now_ms: int) -> Verdict:
+        """``Probe`` is given to one caller, who has to make the call; who finds it due has asked for it by that."""
+        ...
+
+    async def ask(self, service: str, now_ms: int) -> None:
+        """Returns with the next word about the service, after a probe interval at the latest: see ``verdict`` again."""
+        ...
+
+    def told(self, service: str, epoch: int, outcome: Outcome, began_ms: int, now_ms: int, probe: bool) -> None:
+        """How a call went that ``verdict`` had allowed under ``epoch``."""
+        ...
+
+
+class AllClosed:
+    """Breakers where there are none: everything may be called, and nothing is remembered."""
+
+    def verdict(self, service: str, now_ms: int) -> Verdict:
+        """Always ``Closed``."""
+        return Closed(0)
+
+    async def ask(self, service: str, now_ms: int) -> None:
+        """There is nothing to ask for."""
+
+    def told(self, service: str, epoch: int, outcome: Outcome, began_ms: int, now_ms: int, probe: bool) -> None:
+        """Forgotten."""
 
 
 class Observation(NamedTuple):

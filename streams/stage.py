@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeVar
 
+from streams.decisions.lineage import LINEAGE
+
 T = TypeVar("T")
 
 ORIGINAL_KEY = "prompts.original-key"
-CARRIED = frozenset({"traceparent", "tracestate", ORIGINAL_KEY})  # headers that every hop passes on
+CARRIED = frozenset({"traceparent", "tracestate", ORIGINAL_KEY, LINEAGE})  # headers that every hop passes on
 CARRIED_BYTES = 4096  # of one such header: a key may weigh as much as a whole record, and would weigh twice
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -98,6 +100,10 @@ class Scope(Protocol):
         """The result of the one running call under ``key``: starts it, or attaches to it (also after a rebalance)."""
         ...
 
+    async def idle(self, awaited: Awaitable[T]) -> T:
+        """Awaits what can as well be waited for elsewhere: when the partition moves, the record is let go at once."""
+        ...
+
 
 Outputs = Iterable[Output]
 Handler = Callable[[Record, Scope], Outputs | Awaitable[Outputs]]
@@ -107,7 +113,9 @@ Handler = Callable[[Record, Scope], Outputs | Awaitable[Outputs]]
 class Stage:
     """One step of the flow, as data: the graph, the topics and the diagram are derived from it.
 
-    With ``slots``, the handler may return what is to be awaited, or the outputs at once where nothing is."""
+    With ``slots``, the handler may return what is to be awaited, or the outputs at once where nothing is. Records of
+    the topics that it ``holds`` are acknowledged with the next record of another topic of their partition: with that
+    the handler writes what it has folded in memory. Only for a stage without slots."""
 
     name: str
     app: str
@@ -117,6 +125,7 @@ class Stage:
     table: str | None = None
     slots: int = 0
     reads_clock: bool = False
+    holds: frozenset[str] = frozenset()
 
 
 def dressed(record: Record, stage: str, output: Output) -> Output:

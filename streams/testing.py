@@ -16,22 +16,23 @@ import asyncio
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, cast
 
 import orjson
 
+from streams.adapters.board import Board
 from streams.adapters.clock import HandClock
-from streams.adapters.memory import Documents, Faults, Log, MemoryScope, Store, checked, refused
+from streams.adapters.memory import Documents, Faults, Log, MemoryScope, Reader, Store, checked, refused
 from streams.adapters.providers.echo import EchoProvider
 from streams.adapters.retriever.memory import MemoryRetriever
+from streams.decisions import parking
 from streams.decisions.limits import AdmissionPolicy
 from streams.pipeline import Parts, compose
 from streams.ports import Provider
 from streams.stage import Headers, Output, Outputs, Record, Stage
 from topics.answer import Answer
-from topics.catalog import DOCUMENTS, PROMPTS, RESULTS, TICKS
+from topics.catalog import BREAKERS, CALLS, CLOCKS, DOCUMENTS, PARKED, PROMPTS, RESULTS
 from topics.errors import ConfigurationError, TransportError
 
 POLL_S = 0.005  # between two looks at a provider that waits for something real
@@ -40,27 +41,13 @@ LEAP = 60  # seconds; a longer span in which only time passes is leapt over
 TICK = b'{"v":1}'
 
 
-@dataclass(slots=True, eq=False)
-class Reader:
-    """How far a stage has come in one partition of a topic."""
-
-    stage: Stage
-    number: int
-    partition: Sequence[Record]
-    next: int = 0
-
-    def back_to(self, offset: int) -> None:
-        """Read again from there, never further on."""
-        self.next = min(self.next, max(offset, 0))
-
-
 class Pipeline:
     """All stages in memory. ``settle`` runs them until nothing is left to do, winding the clock where all wait for it.
 
     ``provider`` defaults to ``echo`` on the pipeline's clock; ``wired`` makes the stages from their parts, ``parts``
-    being fields of ``streams.pipeline.Parts``. While a stage reads ``ticks``, each second writes one to each partition;
-    in a span of more than a minute between two events only those that come to something, found by halving (what is due
-    stays due until its tick), and the last one: hours cost milliseconds.
+    being fields of ``streams.pipeline.Parts``. While a stage reads ticks, each second writes one to each partition of
+    them; in a span of more than a minute between two events only those that come to something, found by halving (what
+    is due stays due until its tick), and the last one: hours cost milliseconds.
     """
 
     def __init__(
@@ -78,20 +65,26 @@ class Pipeline:
         answering = provider or EchoProvider(sleep=self.clock.sleep)
         policy = admission or AdmissionPolicy()
         retriever = parts.pop("retriever", None) or MemoryRetriever.of()
-        self._documents = Documents(retriever) if hasattr(retriever, "commit") else None
-        made = Parts(answering, self.log, policy, retriever=retriever, within=self.clock.within, **parts)
+        if hasattr(retriever, "commit"):
+            self.log.heard[DOCUMENTS] = Documents(retriever).apply
+        if "board" not in parts:
+            parts["board"] = Board("memory", self._tell, parts.get("breaker"), every_ms=0, sleep=self.clock.sleep)
+            self.log.heard[BREAKERS] = parts["board"].apply
+        timing = {"within": self.clock.within, "sleep": self.clock.sleep}
+        made = Parts(answering, self.log, policy, retriever=retriever, **{**timing, **parts})
         self.stages = tuple(wired(made))
         self.store = Store(self.clock)
         self.tables = self.store.tables
         self._readers = [
-            Reader(stage, number, partition)
+            Reader(stage, topic, number, partition)
             for stage in self.stages
             for topic in stage.reads
             for number, partition in enumerate(self.log.topics[topic])
         ]
-        ticking = self.log.topics[TICKS]
-        self._ticked = [reader for reader in self._readers if any(reader.partition is one for one in ticking)]
+        self._ticked = [reader for reader in self._readers if reader.topic in CLOCKS]
         self._tick_ms = self.clock.now_ms()
+        self._tiers_s = dict(zip(PARKED, made.retry.tiers_s, strict=False))
+        self._parked = [reader for reader in self._readers if PARKED[0] in reader.stage.reads]
         self._faults = Faults()
         self._tasks: dict[asyncio.Task[None], tuple[Reader, int]] = {}
         self._running = Counter[str]()
@@ -111,10 +104,7 @@ class Pipeline:
         self._topic(topic)
         raw = value.encode() if isinstance(value, str) else value
         data = raw if isinstance(raw, bytes | None) else orjson.dumps(raw)
-        record = self.log.append(topic, key, data, headers, None)
-        if topic == DOCUMENTS and self._documents is not None:
-            self._documents.apply(record)
-        return record
+        return self.log.append(topic, key, data, headers, None)
 
     def records(self, topic: str) -> list[Record]:
         """Everything written to a topic, by partition and offset."""
@@ -129,7 +119,7 @@ class Pipeline:
     async def settle(self, limit_s: float = 30.0) -> None:
         """Handles all there is; ``TimeoutError`` after ``limit_s`` real seconds."""
         async with asyncio.timeout(limit_s):
-            while self._step() or self._tasks:
+            while self._step() or self._tasks or self._back_ms() is not None:
                 await self._turn()
 
     async def advance(self, seconds: float, limit_s: float = 30.0) -> None:
@@ -170,7 +160,7 @@ class Pipeline:
             reader: min(offset for one, offset in lost.values() if one is reader) for reader, _ in lost.values()
         }
         for reader in moved:
-            reader.back_to(min(unfinished.get(reader, reader.next), reader.next) - again)
+            reader.back_to(min(unfinished.get(reader, reader.done), reader.done) - again)
 
     # -- how it runs
 
@@ -196,11 +186,20 @@ class Pipeline:
             self._pass_until(due_ms)
 
     def _due_ms(self, end_ms: int | None) -> int | None:
-        """To when the clock may be wound next: the first who sleeps on it, or the end."""
-        next_ms = self.clock.next_ms
+        """To when the clock may be wound next: the first who sleeps on it or comes back from a tier, or the end."""
+        next_ms = min((ms for ms in (self.clock.next_ms, self._back_ms()) if ms is not None), default=None)
         if next_ms is not None and (end_ms is None or next_ms <= end_ms):
             return next_ms
         return end_ms if end_ms is not None and end_ms > self.clock.now_ms() else None
+
+    def _back_ms(self) -> int | None:
+        """When the next parked record comes back: in each partition of a tier the first goes first."""
+        first = (reader.partition[reader.next] for reader in self._parked if reader.next < len(reader.partition))
+        return min(map(self._until_ms, first), default=None)
+
+    def _until_ms(self, record: Record) -> int:
+        """Until when a record waits where it is; nowhere but in a tier it does."""
+        return parking.due_ms(record.timestamp_ms, self._tiers_s.get(record.topic, 0.0))
 
     def _pass_until(self, due_ms: int) -> None:
         """Winds the clock to the next tick, or to ``due_ms`` if there is none before."""
@@ -211,15 +210,13 @@ class Pipeline:
         leapt = bisect_left(seconds, True, key=self._comes_to_something) if len(seconds) > LEAP else 0
         self._tick_ms = seconds[min(leapt, len(seconds) - 1)]
         self.clock.wind_to(self._tick_ms)
-        for number in range(len(self.log.topics[TICKS])):
-            self.log.append(TICKS, None, TICK, (), number)
+        for topic, number in sorted({(reader.topic, reader.number) for reader in self._ticked}):
+            self.log.append(topic, None, TICK, (), number)
 
     def _comes_to_something(self, at_ms: int) -> bool:
         """Whether ticks at that time would change anything."""
-        return any(
-            self.store.changes(reader.stage, Record(TICKS, reader.number, len(reader.partition), at_ms, None, TICK))
-            for reader in self._ticked
-        )
+        ticks = ((one, Record(one.topic, one.number, len(one.partition), at_ms, None, TICK)) for one in self._ticked)
+        return any(self.store.changes(reader.stage, tick) for reader, tick in ticks)
 
     def _step(self) -> bool:
         """Hands each stage at most one record of each partition it reads; False when there was none."""
@@ -230,6 +227,8 @@ class Pipeline:
         if reader.next >= len(reader.partition) or 0 < stage.slots <= self._running[stage.name]:
             return False
         record = reader.partition[reader.next]
+        if self._until_ms(record) > self.clock.now_ms():
+            return False
         reader.next += 1
         scope = MemoryScope(self.store, stage, record)
         if stage.slots:
@@ -239,6 +238,8 @@ class Pipeline:
             task.add_done_callback(self._ended)
         else:
             self._write(self._handled(stage, record, scope))
+            for other in filter(reader.covers, self._readers if stage.holds else ()):
+                other.kept = other.next
         return True
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
@@ -252,7 +253,7 @@ class Pipeline:
                 return checked(stage, record, cast(Outputs, stage.handle(record, scope)))
             except Exception as raised:
                 error = raised
-        return [refused(stage, record, error, scope.now_ms)]
+        return refused(stage, record, error, scope.now_ms)
 
     async def _in_task(self, stage: Stage, record: Record, scope: MemoryScope) -> None:
         outputs = None
@@ -272,7 +273,10 @@ class Pipeline:
         if isinstance(error, TransportError):
             await asyncio.sleep(POLL_S)
             return None
-        return [refused(stage, record, error, scope.now_ms)]
+        return refused(stage, record, error, scope.now_ms)
+
+    def _tell(self, service: str, value: bytes) -> None:
+        self.log.append(CALLS, service.encode(), value, (), None)
 
     def _write(self, outputs: Sequence[Output]) -> None:
         for output in outputs:

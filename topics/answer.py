@@ -89,6 +89,23 @@ class AnswerError(Closed):
     retry_after_s: float | None = None
 
 
+class AnswerTry(Closed):
+    """One of several calls that were made for an answer.
+
+    Args:
+        provider: Who was asked; ``model``: for which model.
+        kind: How it failed, a word of the closed list ``ERROR_KINDS``; null: it gave the answer.
+        at: When it began, RFC 3339, UTC.
+        work_s: Seconds that it took.
+    """
+
+    provider: str
+    model: str
+    kind: ErrorKind | None = None
+    at: str
+    work_s: float = 0.0
+
+
 class Answer(Closed):
     """One value of ``results``: the final answer of one request. What a status does not have is null.
 
@@ -109,6 +126,7 @@ class Answer(Closed):
         received_at: Kafka's timestamp of the request; ``finished_at``: when the outcome was decided. RFC 3339, UTC.
         work_s: Seconds of work by stage.
         metadata: The request's own.
+        tries: The calls in order, where they were more than one.
     """
 
     id: str
@@ -130,6 +148,7 @@ class Answer(Closed):
     finished_at: str
     work_s: dict[str, float] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
+    tries: tuple[AnswerTry, ...] | None = None
 
 
 def error_kind(kind: str) -> ErrorKind:
@@ -159,4 +178,14 @@ def _to_the_second(seconds: int) -> str:
     return f"{EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"
 
 
-__all__ = ["ERROR_KINDS", "Answer", "AnswerError", "ErrorKind", "Source", "Status", "error_kind", "rfc3339"]
+__all__ = [
+    "ERROR_KINDS",
+    "Answer",
+    "AnswerError",
+    "AnswerTry",
+    "ErrorKind",
+    "Source",
+    "Status",
+    "error_kind",
+    "rfc3339",
+]

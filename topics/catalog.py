@@ -11,7 +11,11 @@ from topics.messages import Lane
 
 PROMPTS, ADMITTED, DEDUPED, RETRIEVED = "prompts", "admitted", "deduped", "retrieved"
 INFERRED, REFINED, RESULTS, FAILED, DEAD_LETTERS = "inferred", "refined", "results", "failed", "dead-letters"
-TICKS, DOCUMENTS = "ticks", "documents"
+LETTERS = "letters"
+TICKS, BREAKER_TICKS, PARK_TICKS, DOCUMENTS = "ticks", "ticks.breaker", "ticks.park", "documents"
+CLOCKS = (TICKS, BREAKER_TICKS)  # the engine writes them
+CALLS, BREAKERS = "calls", "breakers"
+PARKED = tuple(f"parked.{number}" for number in range(1, 5))  # the tiers of `retry.tiers_s`, shortest first
 LANES: tuple[Lane, ...] = ("critical", "high", "normal", "low")
 ASSEMBLED: dict[Lane, str] = {lane: f"assembled.{lane}" for lane in LANES}
 
@@ -23,6 +27,7 @@ DAY_MS = 86_400_000
 
 DOCUMENT_BYTES = MIB  # one document; larger texts are split when they are loaded
 TICK_BYTES = 1024
+NOTE_BYTES = 16 * 1024
 
 Keeps = Literal["until answered", "retention_d", "30 days", "1 day", "latest"]
 
@@ -36,7 +41,7 @@ class TopicSpec:
         public: Whether users touch it.
         key: What its records are keyed by.
         keeps: ``until answered``: trimmed by us; ``latest``: the last record of each key; else trimmed by Kafka after
-            that time.
+            that time; ``30 days`` or the retention, whichever is longer.
         max_bytes: Bytes of one value.
         holds: What its records are, in words.
     """
@@ -61,20 +66,26 @@ CATALOG: dict[str, TopicSpec] = {
         _internal(DEDUPED, "requests that own their dedup key"),
         _internal(RETRIEVED, "requests with passages"),
         *(_internal(topic, f"provider-ready requests, lane {lane}") for lane, topic in ASSEMBLED.items()),
+        *(_internal(topic, f"requests that wait for their next try, tier {topic[-1]}") for topic in PARKED),
         _internal(INFERRED, "provider replies"),
         _internal(REFINED, "replies that may be shown"),
         _internal(FAILED, "requests that were given up, and bytes that are no request"),
         TopicSpec(RESULTS, True, "request id", "retention_d", INTERNAL_BYTES, "one final answer per request"),
         TopicSpec(TICKS, False, "none", "1 day", TICK_BYTES, "one record a second, so that time passes for `dedup`"),
+        TopicSpec(BREAKER_TICKS, False, "none", "1 day", TICK_BYTES, "the same, for `breaker`"),
+        TopicSpec(PARK_TICKS, False, "none", "1 day", TICK_BYTES, "written by `park` to learn the broker's time"),
+        TopicSpec(CALLS, False, "service", "1 day", INTERNAL_BYTES, "how calls went, and orders to breakers"),
+        TopicSpec(BREAKERS, False, "service", "latest", INTERNAL_BYTES, "the state of each breaker"),
         TopicSpec(DOCUMENTS, True, "document id", "latest", DOCUMENT_BYTES, "texts to retrieve from; null deletes"),
         TopicSpec(
             DEAD_LETTERS, True, "original key", "30 days", DEAD_LETTER_BYTES, "original bytes, evidence in headers"
         ),
+        TopicSpec(LETTERS, False, "dead letter", "30 days", NOTE_BYTES, "what was done with each dead letter, by whom"),
     )
 }
 
 
-EXPENDABLE = frozenset(spec.name for spec in CATALOG.values() if spec.keeps == "1 day")  # nobody's work: time, pieces
+EXPENDABLE = frozenset(spec.name for spec in CATALOG.values() if spec.keeps == "1 day")  # no work: time, evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +126,7 @@ def settings_of(spec: TopicSpec, *, replication: int, retention_d: float) -> dic
     retention_ms = {
         "until answered": for_ever,
         "retention_d": chosen_ms,
-        "30 days": 30 * DAY_MS,
+        "30 days": max(30 * DAY_MS, chosen_ms),
         "1 day": DAY_MS,
         "latest": for_ever,
     }[spec.keeps]

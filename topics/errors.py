@@ -1,12 +1,13 @@
 """Which failures exist, and what to do next with each?
 
     OrchestratorError
-    ├── retry it        TransportError, WorkerError with ProviderRateLimited, ProviderUnavailable,
-    │                   ProviderUnreachable, ProviderTimeout, ProviderEmpty
+    ├── retry it        TransportError, CircuitOpen, and of topics/provider_errors.py: WorkerError with
+    │                   ProviderRateLimited, ProviderUnavailable, ProviderUnreachable, ProviderTimeout, ProviderEmpty
     ├── give this up    DecodingError, RecordTooLarge, DeadlineExceeded, TemplateFailed, PromptTooLong
     │                   ContextTooLong, ProviderDenied, ProviderNotFound, ProviderRefused, ProviderMalformed
     │                   AnswerEmpty, AnswerTruncated, AnswerTooLong, AnswerInvalid
-    │                   BackpressureShed (come back later), DeduplicationConflict (goes on by itself)
+    │                   StageFailure (the last try failed, too), BackpressureShed (come back later),
+    │                   DeduplicationConflict (goes on by itself)
     └── call a person   ConfigurationError, TopicMissing, TopicRefused, ForeignTopicsPackage, LocalKafkaError
 
 Each has a stable ``kind`` (metrics, dead letters, answers) and says whether trying again can help. Messages never hold
@@ -21,112 +22,6 @@ class OrchestratorError(Exception):
 
     kind: ClassVar[str] = "error"
     retryable: bool = False
-
-
-class WorkerError(OrchestratorError):
-    """The provider did not answer a call; ``reason`` is one word, ``retryable`` follows from it."""
-
-    kind = "worker_error"
-
-    def __init__(self, provider: str, reason: str, *, retryable: bool) -> None:
-        super().__init__(f"Worker inference failed: {provider}: {reason}")
-        self.provider, self.reason, self.retryable = provider, reason, retryable
-
-
-class ProviderError(WorkerError):
-    """Base of what a provider over HTTP does wrong: status and request id are told, nothing of any body is."""
-
-    kind = "provider_error"
-    reason = "failed"
-
-    def __init__(
-        self,
-        provider: str,
-        detail: str = "",
-        *,
-        status: int | None = None,
-        request_id: str | None = None,
-        retry_after_s: float | None = None,
-    ) -> None:
-        told = (detail, f"status {status}" if status else "", f"request {request_id}" if request_id else "")
-        more = ", ".join(part for part in told if part)
-        super().__init__(provider, f"{self.reason} ({more})" if more else self.reason, retryable=type(self).retryable)
-        self.status, self.request_id, self.retry_after_s = status, request_id, retry_after_s
-
-
-class ProviderDenied(ProviderError):
-    """The provider refuses our credentials, or what they may do."""
-
-    kind = "provider_denied"
-    reason = "refused our credentials"
-
-
-class ProviderNotFound(ProviderError):
-    """The provider has no such model, or nothing answers at its address; redirects are not followed."""
-
-    kind = "provider_not_found"
-    reason = "knows no such model or address"
-
-
-class ProviderRateLimited(ProviderError):
-    """The provider asks for fewer calls."""
-
-    kind = "provider_rate_limited"
-    reason = "limits our rate"
-    retryable = True
-
-
-class ProviderUnavailable(ProviderError):
-    """The provider failed on its own side."""
-
-    kind = "provider_unavailable"
-    reason = "is unavailable"
-    retryable = True
-
-
-class ProviderUnreachable(ProviderError):
-    """No connection, or it broke before the answer was whole."""
-
-    kind = "provider_unreachable"
-    reason = "cannot be reached"
-    retryable = True
-
-
-class ProviderTimeout(ProviderError):
-    """The provider kept us waiting; the detail says for what."""
-
-    kind = "provider_timeout"
-    reason = "did not answer in time"
-    retryable = True
-
-
-class ProviderMalformed(ProviderError):
-    """What the provider answered is no answer, or above the size that is read."""
-
-    kind = "provider_malformed"
-    reason = "sent what is no answer"
-
-
-class ProviderEmpty(ProviderError):
-    """The provider answered without any choice; another draw may have one."""
-
-    kind = "provider_empty"
-    reason = "answered without a choice"
-    retryable = True
-
-
-class ContextTooLong(ProviderError):
-    """The prompt is above what the model can read."""
-
-    kind = "context_too_long"
-    reason = "cannot read so long a prompt"
-
-
-class ProviderRefused(ProviderError):
-    """The provider refuses the request as it is."""
-
-    kind = "provider_refused"
-    reason = "refused the request"
 
 
 class DeadlineExceeded(OrchestratorError):
@@ -216,6 +111,30 @@ class AnswerInvalid(OrchestratorError):
     def __init__(self, path: str, rule: str) -> None:
         super().__init__(f"The answer breaks its response_format at {path}: {rule}")
         self.path, self.rule = path, rule
+
+
+class StageFailure(OrchestratorError):
+    """A stage gave a request up after its last try: ``attempts`` made, ``source`` of the last; retryable as that is."""
+
+    kind = "stage_failure"
+
+    def __init__(self, stage: str, attempts: int, source: Exception) -> None:
+        cause = str(source) if isinstance(source, OrchestratorError) else type(source).__name__
+        super().__init__(f"Pipeline stage '{stage}' failed after {attempts} attempts: {cause}")
+        self.stage, self.attempts, self.source = stage, attempts, source
+        self.retryable = isinstance(source, OrchestratorError) and source.retryable
+        self.retry_after_s: float | None = getattr(source, "retry_after_s", None)
+
+
+class CircuitOpen(OrchestratorError):
+    """Calls to a service are not made for now; ``since`` when (RFC 3339), and seconds after which one may be tried."""
+
+    kind = "circuit_open"
+    retryable = True
+
+    def __init__(self, service: str, since: str, retry_after_s: float | None = None) -> None:
+        super().__init__(f"Circuit breaker open for {service} since {since}")
+        self.service, self.since, self.retry_after_s = service, since, retry_after_s
 
 
 class BackpressureShed(OrchestratorError):

@@ -60,14 +60,23 @@ class Work(Open):
 class Admitted(Ticket):
     """Written by ``admit``: a valid request with its dedup key, lane and deadline (epoch milliseconds, or none).
 
-    ``template_version`` is the version of ``work.template`` that the dedup key was made with.
+    ``template_version`` is the version of ``work.template`` that the dedup key was made with; ``keep_until_ms``: what
+    is not answered by then never is, as its prompt may be deleted (epoch milliseconds).
     """
 
     dedup_key: str
     lane: Lane = "normal"
     deadline_ms: int | None = None
+    keep_until_ms: int | None = None
     template_version: str | None = None
     work: Work
+
+    @property
+    def expires_ms(self) -> int | None:
+        """When it is answered ``expired``: at its deadline, or when it is kept no longer; None: never."""
+        if self.deadline_ms is None or self.keep_until_ms is None:
+            return self.keep_until_ms if self.deadline_ms is None else self.deadline_ms
+        return min(self.deadline_ms, self.keep_until_ms)
 
 
 class Deduped(Admitted):
@@ -83,12 +92,29 @@ class Retrieved(Deduped):
     snapshot: str | None = None
 
 
+class Try(Open):
+    """One call: whom it asked, when (epoch milliseconds), how long (seconds), and how it failed, if it did.
+
+    ``retry_after_s`` is what the provider asked for, counted from the call's end; ``probe``: it was made to see whether
+    the service has recovered.
+    """
+
+    provider: str
+    model: str
+    kind: str | None = None
+    at_ms: int
+    work_s: float = 0.0
+    retry_after_s: float | None = None
+    probe: bool = False
+
+
 class Assembled(Retrieved):
     """Written by ``assemble``: exactly the messages that the provider is sent, and what they were made with.
 
     ``template_hash`` and ``system_hash`` are SHA-256 (hex); ``ratio_version`` names the ratio by which tokens were
     estimated, where the model has a limit; ``cut`` tells what was left out, each with ``what`` (``passage``,
     ``message``), its ``id`` or ``index`` and ``bytes``; ``input_bytes`` is the text sent, UTF-8, tools included.
+    ``tries`` are the calls so far, ``hop`` counts how often it was parked, ``due_ms``: not before that time again.
     """
 
     rendered: tuple[dict[str, Any], ...]
@@ -97,6 +123,9 @@ class Assembled(Retrieved):
     ratio_version: str | None = None
     cut: tuple[dict[str, Any], ...] = ()
     input_bytes: int | None = None
+    tries: tuple[Try, ...] = ()
+    hop: int = 0
+    due_ms: int | None = None
 
 
 class Usage(Open):
@@ -130,10 +159,12 @@ class Reply(Open):
 class Inferred(Deduped):
     """Written by ``infer``, and kept byte for byte in the table ``answers``; ``input_bytes`` as in ``Assembled``.
 
-    ``same_as`` is the id of the request for which the reply was bought, where that is another one.
+    ``same_as`` is the id of the request for which the reply was bought, where that is another one; ``tries`` are the
+    calls that failed before.
     """
 
     reply: Reply
+    tries: tuple[Try, ...] = ()
     input_bytes: int | None = None
     same_as: str | None = None
 
@@ -143,9 +174,13 @@ class Refined(Inferred):
 
 
 class Failure(Open):
-    """Why a request was given up: a stable kind, a text without prompt words, and whether trying again can help."""
+    """Why a request was given up: a stable kind, a text without prompt words, and whether trying again can help.
+
+    ``cause`` is the kind of what went wrong the last time, where the failure is that there were too many of them.
+    """
 
     kind: str
+    cause: str | None = None
     message: str
     exception_class: str
     retryable: bool = False
@@ -156,7 +191,7 @@ class Failed(Ticket):
     """Written by any stage: ``deliver`` answers it, ``bury`` makes the dead letter where ``disposition`` is set.
 
     ``dedup_key`` and ``epoch`` are those of the failed request, where it had come so far; ``usage`` and cost are those
-    of a call that was paid for before.
+    of a call that was paid for before. ``tries`` are all calls, ``reason`` is why no further one was made.
     """
 
     dedup_key: str | None = None
@@ -165,7 +200,9 @@ class Failed(Ticket):
     outcome: Outcome = "failed"
     disposition: Disposition | None = "permanent"
     failure: Failure
+    reason: str | None = None
     attempts: int = 1
+    tries: tuple[Try, ...] = ()
     usage: Usage | None = None
     cost_usd_micros: int = 0
     first_failed_ms: int
@@ -221,6 +258,7 @@ __all__ = [
     "Retrieved",
     "Self",
     "Ticket",
+    "Try",
     "Usage",
     "Work",
     "grown",

@@ -2,28 +2,57 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeVar, cast
 from zlib import crc32
 
 from streams.decisions import corpus, failures
-from streams.ports import Clock, Corpus
+from streams.ports import Clock, Coordinates, Corpus
 from streams.stage import Headers, Output, Outputs, Record, Stage, Table, dressed, headers_of
-from topics.catalog import CATALOG
+from topics.catalog import CATALOG, EXPENDABLE
 from topics.errors import ConfigurationError, RecordTooLarge
-from topics.messages import Origin
 
 T = TypeVar("T")
 Shelf = tuple[str, str, int]  # app, table, partition
 
 
+@dataclass(slots=True, eq=False)
+class Reader:
+    """How far a stage has come in one partition of a topic; ``kept``: in its rows, where it holds the topic."""
+
+    stage: Stage
+    topic: str
+    number: int
+    partition: Sequence[Record]
+    next: int = 0
+    kept: int = 0
+
+    def back_to(self, offset: int) -> None:
+        """Read again from there, never further on."""
+        self.next = min(self.next, max(offset, 0))
+
+    @property
+    def done(self) -> int:
+        """Up to where nothing is read again when the partition moves, but for what is under way."""
+        return self.kept if self.topic in self.stage.holds else self.next
+
+    def covers(self, other: "Reader") -> bool:
+        """Whether a record here frees what the other's stage holds."""
+        mine = other.stage is self.stage and other.number == self.number
+        return mine and other.topic in self.stage.holds and self.topic not in self.stage.holds
+
+
 class Log:
-    """Topics as lists of records, one list a partition; reads records back by their origin."""
+    """Topics as lists of records, one list a partition; reads records back by their origin.
+
+    ``heard``: who is told of each record of a topic.
+    """
 
     def __init__(self, partitions: int, clock: Clock) -> None:
         self._clock, self._turn = clock, count()
+        self.heard: dict[str, Callable[[Record], None]] = {}
         self.topics: dict[str, list[list[Record]]] = {name: [[] for _ in range(partitions)] for name in CATALOG}
 
     def append(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, at: int | None) -> Record:
@@ -33,13 +62,15 @@ class Log:
         offset = len(partitions[number])
         record = Record(topic, number, offset, self._clock.now_ms(), key, value, headers_of(headers))
         partitions[number].append(record)
+        if topic in self.heard:
+            self.heard[topic](record)
         return record
 
-    async def fetch(self, origin: Origin) -> Record | None:
+    async def fetch(self, place: Coordinates) -> Record | None:
         """The record at these coordinates, or None."""
-        partitions = self.topics.get(origin.topic, [])
-        kept = partitions[origin.partition] if origin.partition < len(partitions) else []
-        return kept[origin.offset] if origin.offset < len(kept) else None
+        partitions = self.topics.get(place.topic, [])
+        kept = partitions[place.partition] if place.partition < len(partitions) else []
+        return kept[place.offset] if place.offset < len(kept) else None
 
 
 class Rows:
@@ -173,6 +204,10 @@ class MemoryScope:
             if not running.attached and calls.get(place) is running:
                 del calls[place]
 
+    async def idle(self, awaited: Awaitable[T]) -> T:
+        """As it is: nothing is held here."""
+        return await awaited
+
 
 def shelf_of(stage: Stage, record: Record) -> Shelf:
     """Where the rows of a record's partition stand."""
@@ -218,8 +253,10 @@ def checked(stage: Stage, record: Record, outputs: Outputs) -> list[Output]:
     return ready
 
 
-def refused(stage: Stage, record: Record, error: Exception, now_ms: int) -> Output:
-    """What is written for a record whose handler raised."""
+def refused(stage: Stage, record: Record, error: Exception, now_ms: int) -> list[Output]:
+    """What is written for a record whose handler raised: nothing for one that is nobody's work."""
+    if record.topic in EXPENDABLE:
+        return []
     refusal = failures.refusal(record, stage.name, error, now_ms=now_ms, app=stage.app)
     output = Output(refusal.topic, refusal.key, refusal.value, "failed", refusal.partition, refusal.headers)
-    return dressed(record, stage.name, output)
+    return [dressed(record, stage.name, output)]

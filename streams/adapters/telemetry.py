@@ -14,13 +14,17 @@ from topics.errors import ConfigurationError
 
 PREFIX = "prompt_streams_"
 TICKED = "ticked"  # a record that only says that time passed
-REPEATED = frozenset({"rebalanced", "cancelled"})  # there, `topic` is the app and `outputs` the number of its calls
+COUNTED = {  # what is counted by `topic` in a metric of its own, `outputs` being the number
+    **dict.fromkeys(("rebalanced", "cancelled"), "calls_cancelled"),  # there, `topic` is the app
+    "trimmed": "trimmed_records",
+}
 BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 COUNTERS = {
     "records": ("records handled", ("stage", "action")),
     "outputs": ("records written", ("stage",)),
     "failures": ("records whose handling failed", ("stage", "kind")),
     "calls_cancelled": ("running calls cancelled because their partition moved or the worker stopped", ("stage",)),
+    "trimmed_records": ("records deleted because they were answered and older than the retention", ("topic",)),
 }
 HISTOGRAMS = {
     "work_seconds": ("seconds a handler worked on a record", ("stage",)),
@@ -30,6 +34,7 @@ GAUGES = {
     "ready": ("1 when assigned, recovered and caught up", ()),
     "calls_running": ("provider calls running", ("stage",)),
     "held_records": ("records taken and not yet acknowledged", ("topic", "partition")),
+    "breaker_state": ("0 closed, 1 half-open, 2 open: of breakers that were ever open", ("service",)),
     "lag_records": ("records before a group", ("group", "topic", "partition")),
 }
 
@@ -70,9 +75,10 @@ class Metrics(Collector):
             ProcessCollector(namespace="prompt_streams", registry=self.registry)
 
     def observe(self, seen: Observation) -> None:
-        """Counts one handled record, or what the engine tells of the calls that somebody will make again."""
-        if seen.action in REPEATED:
-            self.count_cancelled(seen.topic, seen.outputs)
+        """Counts one handled record, or what the engine tells of calls to be made again and of records it deleted."""
+        own = COUNTED.get(seen.action)
+        if own is not None:
+            self._counts[own][seen.topic,] += seen.outputs
             return
         stage = seen.stage
         self._records[stage, seen.action] += 1
@@ -83,10 +89,6 @@ class Metrics(Collector):
             self._outputs[stage,] += seen.outputs
         if seen.kind is not None:
             self._failures[stage, seen.kind] += 1
-
-    def count_cancelled(self, stage: str, calls: int = 1) -> None:
-        """Running calls that were cancelled because their partition did not come back."""
-        self._counts["calls_cancelled"][stage,] += calls
 
     def watch(self, gauge: str, read: Callable[[], Values]) -> None:
         """Asks ``read`` for a gauge's values (label values → number) at each scrape; names are those of ``GAUGES``."""

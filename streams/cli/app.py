@@ -5,7 +5,23 @@ from collections.abc import Sequence
 
 import typer
 
-from streams.cli import config, dlq, documents, get, show, status, submit, tail, tokens, topics, up, worker
+from streams.cli import (  # one a verb
+    breaker,
+    config,
+    dlq,
+    documents,
+    drill,
+    get,
+    show,
+    status,
+    submit,
+    tail,
+    tokens,
+    topics,
+    up,
+    verify,
+    worker,
+)
 from streams.cli.connect import Outside
 from streams.cli.options import FAILED, INTERRUPTED, OK, USAGE
 from topics.errors import ConfigurationError, OrchestratorError
@@ -16,10 +32,12 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (up.up, worker.worker, submit.submit, get.get, tail.tail, status.status):
+for verb in (up.up, worker.worker, submit.submit, get.get, tail.tail, status.status, verify.verify):
     app.command()(verb)
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(breaker.app, name="breaker")
 app.add_typer(documents.app, name="documents")
+app.add_typer(drill.app, name="drill")
 app.add_typer(topics.app, name="topics")
 app.add_typer(config.app, name="config")
 app.add_typer(tokens.app, name="tokens")

@@ -7,7 +7,7 @@ import typer
 
 from streams.cli.show import Format
 
-OK, FAILED, USAGE, PARTIAL, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 4, 130
+OK, FAILED, USAGE, PARTIAL, NOT_FOUND, WRONG, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 Brokers = Annotated[
     str | None, typer.Option("-b", "--brokers", metavar="HOST:PORT", help="Kafka, several separated by commas.")

@@ -3,8 +3,12 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from streams.decisions.totals import Totals
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 EVERY = 50  # rows between two looks of the bar
 
@@ -15,11 +19,7 @@ def bar(rows: int | None) -> Iterator[Callable[[Totals], None]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as shown:
+    with _shown() as shown:
         task = shown.add_task("", total=rows)
 
         def told(totals: Totals) -> None:
@@ -27,6 +27,25 @@ def bar(rows: int | None) -> Iterator[Callable[[Totals], None]]:
                 shown.update(task, completed=done, description=described(totals))
 
         yield told
+
+
+@contextmanager
+def counting(things: int) -> Iterator[Callable[[int], None]]:
+    """What is to be told how many of so many things are done."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with _shown() as shown:
+        task = shown.add_task("", total=things)
+        yield lambda done: shown.update(task, completed=done)
+
+
+def _shown() -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    return Progress(*columns, console=Console(file=sys.stderr), transient=True)
 
 
 def ended(totals: Totals) -> int:

@@ -21,6 +21,7 @@ from streams.local import ready, workers
 from streams.local.ready import Up
 from streams.local.supervisor import Supervisor
 from streams.pipeline import ROLES
+from streams.settings import kinds
 from topics.errors import OrchestratorError
 
 READY_S, TICK_S, STOP_SLACK_S = 90.0, 0.1, 15.0
@@ -121,7 +122,7 @@ async def _announce(there: Connection, here: Installation, addresses: list[str])
     await all_ready(addresses, here.home)
     ready.write(here.home, Up(there.address, os.getpid(), ",".join(addresses), str(here.home), ready.now()))
     facts = Facts(
-        there.address, here.own_broker, here.home, here.cwd, there.settings.provider.kind, addresses, tuple(ROLES)
+        there.address, here.own_broker, here.home, here.cwd, ", ".join(kinds(there.settings)), addresses, tuple(ROLES)
     )
     typer.echo(banner(facts, here.passed))
     if here.demo:

@@ -1,12 +1,12 @@
 """Which answer does an outcome become? One function an outcome; every field comes from records, none from a clock."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
-from topics.answer import Answer, AnswerError, Source, error_kind, rfc3339
-from topics.messages import Failed, Inferred, Origin, Ticket, Usage
+from topics.answer import Answer, AnswerError, AnswerTry, Source, error_kind, rfc3339
+from topics.messages import Failed, Inferred, Origin, Reply, Ticket, Try, Usage
 
 NOTHING = {"input_tokens": 0, "output_tokens": 0}
 
@@ -36,12 +36,33 @@ def completed(message: Inferred) -> Answer:
         saved_usage=None if bought else reply.usage,
         cost_usd_micros=reply.cost_usd_micros if bought else 0,
         attempts=reply.attempts if bought else 0,
+        tries=_told((*message.tries, _last(reply))) if bought and message.tries else None,
         request_hash=message.request_hash,
         received_at=rfc3339(message.origin.timestamp_ms),
         finished_at=rfc3339(reply.finished_ms),
         work_s={"infer": reply.work_s} if bought else {},
         metadata=message.metadata,
     )
+
+
+def _last(reply: Reply) -> Try:
+    """The call that gave the answer."""
+    began_ms = reply.finished_ms - round(reply.work_s * 1000)
+    return Try(provider=reply.provider, model=reply.model, at_ms=began_ms, work_s=reply.work_s)
+
+
+def _told(tries: Iterable[Try]) -> tuple[AnswerTry, ...] | None:
+    told = tuple(
+        AnswerTry(
+            provider=made.provider,
+            model=made.model,
+            kind=error_kind(made.kind) if made.kind else None,
+            at=rfc3339(made.at_ms),
+            work_s=made.work_s,
+        )
+        for made in tries
+    )
+    return told if len(told) > 1 else None
 
 
 def refused(
@@ -95,6 +116,7 @@ def given_up(failed: Failed) -> Answer:
         usage=failed.usage,
         cost_usd_micros=failed.cost_usd_micros,
         attempts=failed.attempts,
+        tries=_told(failed.tries),
         request_hash=failed.request_hash,
         received_at=rfc3339(failed.origin.timestamp_ms),
         finished_at=rfc3339(failed.failed_ms),
@@ -113,7 +135,7 @@ def shared(final: Mapping[str, Any], ticket: Mapping[str, Any], source: Source, 
 
     Returns:
         The bytes of an ``Answer``: what was said or failed is the other's, ``saved_usage`` what that had cost; its own
-        are usage 0, cost 0 and no attempts.
+        are usage 0, cost 0, no attempts and no tries.
     """
     saved = final.get("saved_usage") or final.get("usage")
     own = {
@@ -124,6 +146,7 @@ def shared(final: Mapping[str, Any], ticket: Mapping[str, Any], source: Source, 
         "saved_usage": saved,
         "cost_usd_micros": 0,
         "attempts": 0,
+        "tries": None,
         "request_hash": ticket["request_hash"],
         "received_at": rfc3339(ticket["origin"]["timestamp_ms"]),
         "finished_at": rfc3339(finished_ms),

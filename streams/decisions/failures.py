@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from streams.decisions import burial, identity
 from topics import wire
 from topics.catalog import CATALOG, DEAD_LETTERS, FAILED, INTERNAL_BYTES, PROMPT_BYTES, Names
-from topics.errors import DeadlineExceeded, DecodingError, OrchestratorError, RecordTooLarge, kind_of
+from topics.errors import DeadlineExceeded, DecodingError, OrchestratorError, RecordTooLarge, StageFailure, kind_of
 from topics.messages import Disposition, Failed, Failure, Origin, Outcome, Ticket, Work
 
 MAX_ID_CHARS = 256
@@ -56,7 +56,7 @@ def failure_of(error: BaseException) -> Failure:
         error: Anything that was raised.
 
     Returns:
-        Its stable kind, our own text or the foreign class name, and whether trying again can help.
+        Its stable kind, that of its cause, our own text or the foreign class name, and whether trying again can help.
 
     >>> failure_of(ValueError("secret words")).message
     'ValueError'
@@ -64,6 +64,7 @@ def failure_of(error: BaseException) -> Failure:
     ours = isinstance(error, OrchestratorError)
     return Failure(
         kind=kind_of(error),
+        cause=kind_of(error.source) if isinstance(error, StageFailure) else None,
         message=_utf8(str(error)) if ours else type(error).__name__,
         exception_class=type(error).__name__,
         retryable=isinstance(error, OrchestratorError) and error.retryable,

@@ -54,6 +54,7 @@ class AdmissionPolicy:
         max_metadata_bytes: Bytes of ``metadata`` as JSON.
         max_id_bytes: Bytes of an id, and of every other name (model, tenant, …).
         max_timeout_s: Seconds; seven days, never above the retention.
+        keep_s: Seconds after which a request that is not answered is answered ``expired``; None: never.
         max_k: Passages of a request.
         max_filters: Values that a filter names, over all its names.
         ready: Optional fields whose feature is there; any other value than the default is refused for the rest.
@@ -72,6 +73,7 @@ class AdmissionPolicy:
     max_metadata_bytes: int = 16 * 1024
     max_id_bytes: int = 256
     max_timeout_s: float = 7 * 86_400
+    keep_s: float | None = None
     max_k: int = 50
     max_filters: int = 32
     ready: frozenset[str] = frozenset()

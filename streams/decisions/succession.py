@@ -8,6 +8,7 @@ from typing import Literal
 
 from streams.decisions.dedup import BINDING, DedupPolicy
 from streams.decisions.requests import Entry, Twin
+from streams.decisions.retry import OWN
 
 Verdict = Literal["completed", "shared", "own"]
 Part = Literal["decider", "owner", "ended", "other"]
@@ -19,6 +20,21 @@ ENDINGS: Mapping[Part, Mapping[Verdict, Ending]] = {
     "ended": dict.fromkeys(("completed", "shared", "own"), "copies"),
     "other": dict.fromkeys(("completed", "shared", "own"), "aside"),
 }
+
+
+def verdict(status: str, reason: str | None = None) -> Verdict:
+    """Whether the twins of an owner share how it ended.
+
+    Args:
+        status: Of its answer.
+        reason: Why no further try was made, for one that failed.
+
+    >>> verdict("failed", "exhausted"), verdict("failed", "deadline"), verdict("expired")
+    ('shared', 'own', 'own')
+    """
+    if status == "completed":
+        return "completed"
+    return "shared" if status == "failed" and reason not in OWN else "own"
 
 
 def part(entry: Entry | None, identity: str, at: str) -> Part:

@@ -11,13 +11,14 @@ import orjson
 
 from streams.decisions import answers
 from streams.decisions.ledger import Ledger
+from streams.decisions.lineage import LINEAGE
 from streams.decisions.requests import Deed, Entry, Twin, twin_key
 from streams.decisions.rows import PAYLOAD_BYTES
 from topics import wire
 from topics.catalog import DEDUPED, FAILED, RESULTS
 from topics.messages import Admitted, Deduped, Failed, Ticket, grown, shrunk
 
-CARRIED = frozenset({"traceparent", "tracestate", "prompts.original-key"})  # as in stage.py, which lies above
+CARRIED = frozenset({"traceparent", "tracestate", "prompts.original-key", LINEAGE})  # as in stage.py, which lies above
 Headers = tuple[tuple[str, bytes], ...]
 
 

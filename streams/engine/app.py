@@ -28,11 +28,11 @@ from streams.engine.loop import Loop
 from streams.engine.plan import AppPlan
 from streams.engine.scope import RecordScope
 from streams.engine.tables import DurableTable, NoRows, PromptTableManager, Rows, rocksdb_options
-from streams.engine.ticks import Ticks
+from streams.engine.ticks import Place, Ticks
 from streams.engine.transport import Transport
 from streams.ports import Observation
 from streams.stage import Record, Stage
-from topics.catalog import INTERNAL_BYTES, TICKS
+from topics.catalog import CLOCKS, INTERNAL_BYTES
 
 FETCH_BYTES = 64 * 1024  # measured: with 1 MiB a late stage waits 4 s behind a backlog at the first one
 POLL_RECORDS = {"core": 100, "infer": 50, "bury": 50}
@@ -174,17 +174,17 @@ class StageApp(faust.App):
         self.main_loop = asyncio.get_running_loop()
         self.sensors.add(Hook())
         self.producer.buffer.max_messages = 10_000
-        if TICKS in self.plan.reads:
-            ticks = Ticks(self.plan.names.topic(TICKS), self.delivery, self._in_charge_of)
+        if not set(CLOCKS).isdisjoint(self.plan.reads):
+            ticks = Ticks(self.delivery, self._in_charge_of)
             self._ticking = asyncio.get_running_loop().create_task(ticks.run())
         await super().on_start()
 
-    def _in_charge_of(self) -> set[int]:
-        """The partitions whose time this worker moves on; none while that may be another's."""
+    def _in_charge_of(self) -> set[Place]:
+        """The partitions of clocks that this worker moves on; none while that may be another's."""
         if self.stopping or self.rebalancing or not self.rebalances or not self.lease.valid():
             return set()
-        topic = self.plan.names.topic(TICKS)
-        return {tp.partition for tp in self.consumer.assignment() if tp.topic == topic}
+        clocks = {self.plan.names.topic(topic) for topic in CLOCKS}
+        return {(tp.topic, tp.partition) for tp in self.consumer.assignment() if tp.topic in clocks}
 
     async def on_stop(self) -> None:
         """Drain first, then let Faust commit and leave."""

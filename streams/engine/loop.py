@@ -12,13 +12,14 @@ NOT Responsible For: taking records (intake), what a failure becomes (streams/de
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from typing import Any, Protocol
 
 from streams.decisions import failures
-from streams.decisions.ack_order import Ticket
+from streams.decisions.ack_order import AckOrder, Ticket
+from streams.engine.acks import Acks
 from streams.engine.delivery import Delivery, Parcel
-from streams.engine.intake import TopicIntake
+from streams.engine.holding import Holding
 from streams.engine.lease import Lease
 from streams.engine.scope import Failpoint, RecordScope
 from streams.ports import Observation, Observer
@@ -29,6 +30,17 @@ from topics.errors import OrchestratorError, RecordTooLarge, TopicRefused, Trans
 RETRY_PAUSE_S = 1.0  # a handler that could not reach the broker waits and tries again, without limit
 
 ScopeOf = Callable[[Record], RecordScope]
+
+
+class Intake(Protocol):
+    """Where records come from: hears which are done, when there is room, and when a generation ends."""
+
+    @property
+    def acks(self) -> Acks: ...
+    def record(self, message: Any) -> Record: ...
+    def room(self) -> None: ...
+    def leave(self) -> Collection[AckOrder[Any]]: ...
+    def forget(self, left: Collection[AckOrder[Any]]) -> int: ...
 
 
 class Work:
@@ -47,14 +59,13 @@ class Work:
         "scope",
         "started",
         "ticket",
+        "turn",
         "wait_s",
     )
 
-    def __init__(
-        self, intake: TopicIntake, event: Any, ticket: Ticket[Any], record: Record, scope: RecordScope
-    ) -> None:
+    def __init__(self, intake: Intake, event: Any, ticket: Ticket[Any], record: Record, scope: RecordScope) -> None:
         self.intake, self.event, self.ticket, self.record, self.scope = intake, event, ticket, record, scope
-        self.left, self.outputs, self.late = 1, 0, False
+        self.left, self.outputs, self.late, self.turn = 1, 0, False, 0
         self.kind: str | None = None
         self.awaited: Awaitable[Any] | None = None
         self.error: OrchestratorError | None = None
@@ -78,13 +89,14 @@ class Loop:
         self.stage, self._delivery, self._lease, self._scope_of = stage, delivery, lease, scope_of
         self._observer, self._failpoint, self._names = observer, failpoint, names
         self._physical = {topic: names.topic(topic) for topic in CATALOG}
-        self._intakes: list[TopicIntake] = []
+        self._intakes: list[Intake] = []
+        self._holding = Holding(stage.holds)
         self.tasks: dict[asyncio.Task[None], Work] = {}
         self.in_work = 0
         self.refused: TopicRefused | None = None
         self._idle = asyncio.Event()
 
-    def feed(self, intake: TopicIntake) -> None:
+    def feed(self, intake: Intake) -> None:
         """An intake that hands its records here; all of them share the stage's slots."""
         self._intakes.append(intake)
 
@@ -92,10 +104,11 @@ class Loop:
         """May another record be taken into work? Stages that never await need no slots."""
         return not self.stage.slots or self.in_work < self.stage.slots
 
-    async def handle(self, intake: TopicIntake, event: Any, ticket: Ticket[Any]) -> None:
+    async def handle(self, intake: Intake, event: Any, ticket: Ticket[Any]) -> None:
         """Handle one record: here and now, or in a task of its own for a stage that awaits."""
         record = intake.record(event.message)
         work = Work(intake, event, ticket, record, self._scope_of(record))
+        work.turn = self._holding.turn()
         self.in_work += 1
         outputs = self._handled(work)
         if outputs is not None:
@@ -114,7 +127,7 @@ class Loop:
                 return None
             return self._checked(work, result)
         except (Exception, asyncio.CancelledError) as error:  # a plain function cannot be cancelled from outside
-            return [self._refusal(work, error)]
+            return self._refusal(work, error)
 
     async def _in_task(self, work: Work) -> None:
         outputs: list[Output] | None = None
@@ -126,14 +139,14 @@ class Loop:
             except asyncio.CancelledError as error:
                 if work.ticket.dead or asyncio.current_task().cancelling():  # type: ignore[union-attr]  # we are in a task
                     raise
-                outputs = [self._refusal(work, error)]
+                outputs = self._refusal(work, error)
             except TopicRefused as refused:
                 self._stop(work, refused)
                 return
             except TransportError:
                 await asyncio.sleep(RETRY_PAUSE_S)
             except Exception as error:
-                outputs = [self._refusal(work, error)]
+                outputs = self._refusal(work, error)
         await self._send(work, outputs)
 
     def _task_ended(self, task: "asyncio.Task[None]") -> None:
@@ -153,12 +166,15 @@ class Loop:
                 work.kind = output.decision  # the stage itself gave the request up
         return ready
 
-    def _refusal(self, work: Work, error: BaseException) -> Output:
+    def _refusal(self, work: Work, error: BaseException) -> list[Output]:
+        """Says what went wrong; of what is nobody's work it is only told."""
         stage, now_ms = self.stage, work.scope.now_ms
-        refusal = failures.refusal(work.record, stage.name, error, now_ms=now_ms, names=self._names, app=stage.app)
         work.kind = failures.failure_of(error).kind
+        if work.record.topic in EXPENDABLE:
+            return []
+        refusal = failures.refusal(work.record, stage.name, error, now_ms=now_ms, names=self._names, app=stage.app)
         output = Output(refusal.topic, refusal.key, refusal.value, "failed", refusal.partition, refusal.headers)
-        return dressed(work.record, self.stage.name, output)
+        return [dressed(work.record, self.stage.name, output)]
 
     async def _send(self, work: Work, outputs: list[Output]) -> None:
         def settled(error: OrchestratorError | None) -> None:
@@ -206,7 +222,7 @@ class Loop:
     def _done(self, work: Work) -> None:
         self._failpoint("outputs-acknowledged")
         work.scope.close()
-        work.intake.acks.done(work.ticket)
+        self._holding.done(work)
         self._release(work)
         record = work.record
         self._observer.observe(
@@ -226,7 +242,7 @@ class Loop:
     def _refuse_late(self, work: Work, error: OrchestratorError) -> None:
         """The broker found a record too large that we had let pass: answer the failure in its place."""
         work.error, work.left, work.late = None, 1, True
-        task = asyncio.get_running_loop().create_task(self._send(work, [self._refusal(work, error)]))
+        task = asyncio.get_running_loop().create_task(self._send(work, self._refusal(work, error)))
         self.tasks[task] = work
         task.add_done_callback(self._task_ended)
 

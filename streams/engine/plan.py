@@ -9,6 +9,7 @@ NOT Responsible For: Faust's settings (app), where values come from (streams/set
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streams.decisions.retry import RetryPolicy
 from streams.engine.cluster import Cluster
 from streams.engine.exit import End
 from streams.engine.scope import Failpoint
@@ -20,7 +21,10 @@ from topics.catalog import Names
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Knobs of the engine; durations in seconds. ``direct`` hands records to the stages without Faust's own loop."""
+    """Knobs of the engine; durations in seconds. ``direct`` hands records to the stages without Faust's own loop.
+
+    ``tiers_s`` are the waits of the parked tiers, shortest first.
+    """
 
     session_s: float = 10.0
     heartbeat_s: float = 1.0
@@ -28,6 +32,7 @@ class Tuning:
     partitions: int = 8
     skip_lost_offsets: bool = False
     direct: bool = True
+    tiers_s: tuple[float, ...] = RetryPolicy().tiers_s
 
 
 @dataclass(frozen=True, slots=True)

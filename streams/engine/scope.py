@@ -2,7 +2,9 @@
 
 Responsibility: what a handler is given with one record: its rows, its clock, its shared call.
 Guarantees: ``settled`` returns only after every table write so far is acknowledged
-    (tests/unit/streams/engine/test_scope.py::test_settled_unacknowledged_write_keeps_waiting).
+    (tests/unit/streams/engine/test_scope.py::test_settled_unacknowledged_write_keeps_waiting);
+    no call is begun while the group may have given the partition away
+    (tests/unit/streams/engine/test_scope.py::test_shared_call_under_a_lease_that_is_over_is_not_begun).
 NOT Responsible For: the record's outputs and acknowledgement (loop).
 """
 
@@ -23,7 +25,7 @@ Failpoint = Callable[[str], None]
 
 
 class RecordScope:
-    """The scope of one record; ``calling`` is the key of the shared call it waits for."""
+    """The scope of one record; ``calling``: it waits for what runs on without it, or can be waited for elsewhere."""
 
     __slots__ = ("_calls", "_clock", "_delivery", "_failpoint", "_lease", "_record", "asked", "calling", "rows")
 
@@ -74,15 +76,25 @@ class RecordScope:
         self._failpoint("row-acknowledged")
 
     async def shared(self, key: bytes, call: Callable[[], Awaitable[T]]) -> T:
-        """The one running call under ``key``, started or attached to."""
+        """The one running call under ``key``, started or attached to; none is started under a lease that is over."""
         self.asked.append(key)
         self.calling = True
         try:
+            if not self._lease.valid():
+                await self._lease.held(lambda: False)  # who slept past the session would buy what another one buys now
             result: Any = await self._calls.shared(key, self._record.partition, call)
         finally:
             self.calling = False
         self._failpoint("call-returned")
         return result
+
+    async def idle(self, awaited: Awaitable[T]) -> T:
+        """Awaits something for which the record need not be held."""
+        self.calling = True
+        try:
+            return await awaited
+        finally:
+            self.calling = False
 
     def close(self) -> None:
         """The record is done: its calls need not be kept for a redelivery."""

@@ -30,6 +30,7 @@ from streams.engine import slots, tables, topics
 from streams.engine.app import StageApp
 from streams.engine.cluster import Cluster
 from streams.engine.exit import Fatal, end_process, report_path
+from streams.engine.park import ParkApp
 from streams.engine.plan import AppPlan, Tuning
 from streams.engine.scope import Failpoint
 from streams.ports import Clock, Observer
@@ -41,6 +42,9 @@ log = logging.getLogger(__name__)
 
 START_S = 120.0
 STOP_SLACK_S = 25.0  # beside the grace: leaving the group, the last commit
+PARK = "park"  # the app that is no Faust App: it waits
+
+App = StageApp | ParkApp
 
 
 @asynccontextmanager
@@ -77,7 +81,7 @@ class WorkerPlan:
 class Worker:
     """A running worker: what its web page and its tests look at."""
 
-    apps: list[StageApp] = field(default_factory=list)
+    apps: list[App] = field(default_factory=list)
 
     expected: int = 0
     others: list[Callable[[], tuple[str, ...]]] = field(
@@ -106,7 +110,7 @@ class Worker:
         }
 
 
-def _state(app: StageApp) -> str:
+def _state(app: App) -> str:
     refused = next((loop.refused for loop in app.loops if loop.refused), None)
     return str(refused) if refused else "assigning partitions and recovering tables"
 
@@ -145,18 +149,17 @@ def _no_report(plan: WorkerPlan) -> Path:
     return report
 
 
-def _made(plan: WorkerPlan, name: str, place: slots.Place, cluster_id: str, report: Path) -> StageApp:
+def _made(plan: WorkerPlan, name: str, place: slots.Place, cluster_id: str, report: Path) -> App:
     def end(fatal: Fatal) -> None:
         end_process(fatal, report)
 
     for wiped in tables.prepare(place.dir / name, cluster_id):
         log.warning("wiped %s", wiped, extra={"action": "wiped"})
     mine = tuple(stage for stage in plan.stages if stage.app == name)
-    return StageApp(
-        AppPlan(
-            name, mine, plan.cluster, plan.names, place, plan.clock, plan.observer, end, plan.tuning, plan.failpoint
-        )
+    made = AppPlan(
+        name, mine, plan.cluster, plan.names, place, plan.clock, plan.observer, end, plan.tuning, plan.failpoint
     )
+    return ParkApp(made) if name == PARK else StageApp(made)
 
 
 async def _watch(worker: Worker, stop: asyncio.Event, ready: Ready) -> int:
@@ -180,7 +183,7 @@ async def _ticked(stop: asyncio.Event, seconds: float) -> None:
         return
 
 
-async def _look(app: StageApp) -> None:
+async def _look(app: App) -> None:
     if app.crashed:
         app.end(Fatal("crashed_consumer", app.name, type(app.crash_reason).__name__))
     app.look()
@@ -188,7 +191,7 @@ async def _look(app: StageApp) -> None:
     await app.delivery.look(app.broker_answers)
 
 
-async def _stop(apps: Iterable[StageApp], grace_s: float) -> int:
+async def _stop(apps: Iterable[App], grace_s: float) -> int:
     """Stop the apps in flow order, so that later stages can finish what was handed on. Returns 1 when one hung."""
     code = 0
     for app in apps:

@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from streams.settings import layers
-from streams.settings.keys import check, with_keys
+from streams.settings.calls import FREE
+from streams.settings.keys import check, kinds, with_keys
 from streams.settings.refused import MASK, SettingsRefused, Violation, secret, violation
-from streams.settings.sections import FREE, Settings, paths
+from streams.settings.sections import Settings, paths
 from topics.errors import ConfigurationError
 
 
@@ -44,6 +45,9 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path) -> 
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     for layer in (layers.file(cwd), layers.environment(environ), layers.flags(flags)):
+        if "provider.kind" in layer:  # who names the provider puts the routes of weaker sources aside, too
+            values.pop("routes", None)
+            origins.pop("routes", None)
         for path, (value, origin) in layer.items():
             values[path], origins[path] = value, origin
     settings = _validated(values, origins)
@@ -95,9 +99,14 @@ def _validated(values: Mapping[str, object], origins: Mapping[str, str]) -> Sett
 
 def _refuse_paid_by_environment(settings: Settings, origins: Mapping[str, str]) -> None:
     kind, origin = settings.provider.kind, origins.get("provider.kind", "default")
+    reason = "the environment alone may not choose it"
     if kind != FREE and origin.startswith("environment"):
         hint = f"name it with --provider or in {layers.FILE}; set by {origin}"
-        raise SettingsRefused((Violation("provider.kind", kind, "the environment alone may not choose it", hint),))
+        raise SettingsRefused((Violation("provider.kind", kind, reason, hint),))
+    routed, origin = set(kinds(settings)) - {kind, FREE}, origins.get("routes", "default")
+    if routed and origin.startswith("environment"):
+        hint = f"write [routes] in {layers.FILE}; set by {origin}"
+        raise SettingsRefused((Violation("routes", ", ".join(sorted(routed)), reason, hint),))
 
 
 def _text(value: object) -> str:
@@ -115,6 +124,7 @@ __all__ = [
     "Violation",
     "brokers",
     "check",
+    "kinds",
     "load",
     "schema",
     "shown",

@@ -1,4 +1,4 @@
-"""Where does the key of a paid provider come from, and is all there that its calls need?
+"""Where do the keys of paid providers come from, and is all there that their calls need?
 
 A key is written down, or else read from the file or the variable that the settings name, and from nowhere else.
 """
@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from streams.settings.calls import KINDS, split
 from streams.settings.refused import MASK, SettingsRefused, Violation
-from streams.settings.sections import FREE, Remote, Settings
+from streams.settings.sections import Remote, Settings
 
-KINDS = (FREE, "openai", "anthropic")
+DEFAULT = "default"  # what a request asks for that names no model
 SOURCES = ("api_key_file", "api_key_env")
 
 
@@ -51,13 +52,28 @@ def _text(path: Path) -> str:
         return ""
 
 
+def kinds(settings: Settings) -> tuple[str, ...]:
+    """The kinds of provider that may be called: the configured one, then those of the routes."""
+    routed = (split(candidate)[0] for route in settings.routes.values() for candidate in route)
+    return tuple(dict.fromkeys((settings.provider.kind, *routed)))
+
+
 def check(settings: Settings) -> None:
-    """Whether the chosen provider can be called; raises ``SettingsRefused`` with all that is missing."""
-    kind = settings.provider.kind
-    section = remotes(settings).get(kind)
-    found = _missing(kind, section) if section else _unknown(kind)
+    """Whether each of these can be called; raises ``SettingsRefused`` with all that is missing."""
+    sections, unnamed = remotes(settings), _unnamed(settings)
+    found = list[Violation]()
+    for kind in kinds(settings):
+        section = sections.get(kind)
+        found += _missing(kind, section, needs_model=kind in unnamed) if section else _unknown(kind)
     if found:
         raise SettingsRefused(tuple(found))
+
+
+def _unnamed(settings: Settings) -> set[str]:
+    """The kinds that are asked for their default model."""
+    route = settings.routes.get(DEFAULT)
+    routed = (split(candidate) for route in settings.routes.values() for candidate in route)
+    return {kind for kind, model in routed if model == DEFAULT} | (set() if route else {settings.provider.kind})
 
 
 def _unknown(kind: str) -> list[Violation]:
@@ -65,12 +81,12 @@ def _unknown(kind: str) -> list[Violation]:
     return [Violation("provider.kind", kind, "no such provider", f"use one of {', '.join(KINDS)}")] if wrong else []
 
 
-def _missing(kind: str, section: Remote) -> list[Violation]:
+def _missing(kind: str, section: Remote, *, needs_model: bool) -> list[Violation]:
     here, found = f"provider.{kind}", list[Violation]()
     if not section.base_url:
         example = f'write base_url = "http://127.0.0.1:8000/v1" under [{here}], or where your server listens'
         found.append(Violation(f"{here}.base_url", "unset", "nobody knows where it listens", example))
-    if not section.model and "default" not in section.models:
+    if needs_model and not section.model and DEFAULT not in section.models:
         name = f'write model = "…" under [{here}]'
         found.append(Violation(f"{here}.model", "unset", "requests that name no model need one", name))
     return [*found, *_key(here, section)]

@@ -13,7 +13,9 @@ from topics.errors import ConfigurationError
 
 FILE, PREFIX, BOOTSTRAP = "streams.toml", "STREAMS_", "KAFKA_BOOTSTRAP_SERVERS"
 
-WHOLE = frozenset(f"provider.{kind}.{table}" for kind in ("openai", "anthropic") for table in ("models", "prices"))
+WHOLE = frozenset(
+    {"routes", *(f"provider.{kind}.{table}" for kind in ("openai", "anthropic") for table in ("models", "prices"))}
+)
 
 Layer = dict[str, tuple[object, str]]
 

@@ -5,30 +5,22 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from streams.decisions.budget import BudgetPolicy
 from streams.decisions.dedup import DedupPolicy
 from streams.decisions.limits import DEEPEST, AdmissionPolicy
 from streams.decisions.refinement import Choice, RefinementPolicy
+from streams.settings.breakers import Breaker
+from streams.settings.calls import FREE, Infer, Retry, Routes
+from streams.settings.section import Section, listed
 from topics.catalog import INTERNAL_BYTES, MIB, PROMPT_BYTES
 
 LIMITS = AdmissionPolicy()
 BUDGET = BudgetPolicy()
 REPLIES = RefinementPolicy()
 TWINS = DedupPolicy()
-FREE = "echo"  # the one provider kind that costs nothing, so the environment alone may choose it
-
-
-def _listed(given: object) -> object:
-    return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused, no NaN, no infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Kafka(Section):
@@ -124,18 +116,21 @@ class Assemble(Section):
         return self
 
 
-class Infer(Section):
-    """How `infer` calls the provider."""
-
-    in_flight: int = Field(256, ge=1, le=10_000, description="provider calls at once, per worker")
-
-
 class Refine(Section):
     """Which replies `refine` lets through: ``RefinementPolicy`` as settings."""
 
     empty: Choice = Field(REPLIES.empty, description="a reply with neither text nor tool calls")
     truncated: Choice = Field(REPLIES.truncated, description="a reply that was cut short by the token limit")
     max_answer_bytes: int = Field(REPLIES.max_answer_bytes, ge=1, le=INTERNAL_BYTES, description="of its text")
+
+
+class DeadLetters(Section):
+    """How `streams dlq redrive` sends dead letters again."""
+
+    max_lineage: int = Field(5, ge=1, le=1000, description="times a request is sent again without --force")
+    rate: float = Field(100.0, gt=0, le=10_000, description="prompts a second")
+    max_lag: int = Field(5_000, ge=0, description="records in `prompts` and the lanes above which it waits")
+    claim_s: float = Field(60.0, ge=1, le=3600, description="after that a run that did not end has nothing on its way")
 
 
 class Echo(Section):
@@ -147,7 +142,7 @@ class Echo(Section):
     faults: Annotated[tuple[str, ...], NoDecode] = Field((), description="scripted faults, in call order")
     log_path: Path | None = Field(None, description="file that gets one line per call")
 
-    _split = field_validator("faults", mode="before")(_listed)
+    _split = field_validator("faults", mode="before")(listed)
 
 
 class Price(Section):
@@ -215,7 +210,7 @@ class WorkerSettings(Section):
     lost_offsets: Literal["stop", "skip"] = Field("stop", description="the log starts later than what is committed")
     allow_create_time: bool = Field(False, description="accept a prompts topic with producer timestamps")
 
-    _split = field_validator("apps", mode="before")(_listed)
+    _split = field_validator("apps", mode="before")(listed)
 
 
 class Settings(BaseSettings):
@@ -231,7 +226,11 @@ class Settings(BaseSettings):
     retrieve: RetrieveSettings = RetrieveSettings()
     assemble: Assemble = Assemble()
     infer: Infer = Infer()
+    routes: Routes = Field(default_factory=dict)
+    retry: Retry = Retry()
+    breaker: Breaker = Breaker()
     refine: Refine = Refine()
+    dlq: DeadLetters = DeadLetters()
     provider: ProviderSettings = ProviderSettings()
     worker: WorkerSettings = WorkerSettings()
 

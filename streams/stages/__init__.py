@@ -7,5 +7,7 @@ assemble    what exactly is the provider sent?
 infer       the provider's reply, paid for once
 refine      may this reply be shown?
 deliver     the one door of final answers
+breaker     may a service be called, and who tries it?
+park        back to where it was, once it has waited
 bury        the original bytes of what was given up, with evidence
 """

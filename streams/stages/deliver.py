@@ -31,7 +31,6 @@ from topics.errors import RecordTooLarge
 from topics.messages import Failed, Refined
 
 COALESCED = "coalesced"
-VERDICTS: dict[str, succession.Verdict] = {"completed": "completed", "failed": "shared"}
 
 
 def stage(policy: DedupPolicy | None = None) -> Stage:
@@ -90,11 +89,12 @@ def _outcome(record: Record) -> Outcome:
 def _delivered(record: Record, outcome: Outcome, ledger: Ledger, policy: DedupPolicy) -> Iterator[Output]:
     deed = ledger.deed(record.at)
     if deed is not None:
-        ledger.again(requests.deed_key(record.at), *dict.fromkeys(twins.touched(deed)))
+        finals = (requests.final_key(outcome.key, outcome.identity, at) for at in (record.at, None))
+        ledger.again(*finals, requests.deed_key(record.at), *dict.fromkeys(twins.touched(deed)))
         yield from _done(record, outcome, ledger, deed)
         return
     place, entry = ledger.generation(outcome.key, outcome.epoch)
-    verdict = VERDICTS.get(outcome.answer.status, "own")
+    verdict = succession.verdict(outcome.answer.status, outcome.failed.reason if outcome.failed else None)
     ending = succession.end(succession.part(entry, outcome.identity, record.at), verdict)
     if entry is None or ending == "aside":
         yield from _beside(record, outcome, ledger, place, entry, policy)
@@ -105,6 +105,8 @@ def _delivered(record: Record, outcome: Outcome, ledger: Ledger, policy: DedupPo
         ledger.again(place)
         yield from _everybody(record, outcome, ledger, entry)
     elif ending == "yields" and (heir := ledger.heir(outcome.key, entry, record.timestamp_ms)) is not None:
+        if outcome.answer.status in BINDING:  # it binds the one request, though not the key
+            ledger.replace_final(outcome.key, outcome.identity, _final(record, outcome, policy))
         deed = Deed(outcome.answer.status, record.timestamp_ms, ((outcome.key, heir[0], entry.epoch),))
         ledger.save(requests.deed_key(record.at), deed)
         yield from _done(record, outcome, ledger, deed)
@@ -122,7 +124,7 @@ def _done(record: Record, outcome: Outcome, ledger: Ledger, deed: Deed) -> Itera
 
 
 def _ended(record: Record, outcome: Outcome, entry: Entry, policy: DedupPolicy) -> Entry:
-    kept = outcome.value if len(outcome.value) <= policy.max_answer_bytes else b""
+    kept = _kept(outcome, policy)
     return replace(entry, by=record.at, ms=record.timestamp_ms, word=outcome.answer.status, payload=kept)
 
 
@@ -165,14 +167,22 @@ def _beside(
         ledger.save(requests.deed_key(record.at), Deed(outcome.answer.status, record.timestamp_ms))
         yield _own(outcome)
         return
-    kept = outcome.value if len(outcome.value) <= policy.max_answer_bytes else b""
     if final is None:
-        ledger.save(where, Final(record.at, outcome.answer.status, record.timestamp_ms, payload=kept))
+        ledger.save(where, _final(record, outcome, policy))
     else:
         ledger.again(requests.final_key(outcome.key, outcome.identity, record.at), where)
     if entry is not None and entry.by is None and waits is not None and waits[1].standing == "waiting":
         ledger.release(outcome.key, entry, *waits, "out")
     yield _own(outcome)
+
+
+def _final(record: Record, outcome: Outcome, policy: DedupPolicy) -> Final:
+    return Final(record.at, outcome.answer.status, record.timestamp_ms, payload=_kept(outcome, policy))
+
+
+def _kept(outcome: Outcome, policy: DedupPolicy) -> bytes:
+    """The answer's bytes, where they are not too many to keep."""
+    return outcome.value if len(outcome.value) <= policy.max_answer_bytes else b""
 
 
 def _own(outcome: Outcome) -> Output:

@@ -1,39 +1,41 @@
 """# Stage: infer
 
-Responsibility: calls the provider once for each dedup key and epoch, within the deadline, and remembers the outcome.
+Responsibility: has each dedup key and epoch answered by a provider: calls, and after failures waits, parks or gives up.
 Guarantees:
     a finished call is never repeated, its deadline passed or not:
     tests/unit/streams/stages/test_infer.py::test_finished_call_after_its_deadline_is_answered_from_the_row
-    nothing is sent before the row is acknowledged:
+    nothing is sent, and nobody asked again, before the row is acknowledged:
     tests/unit/streams/stages/test_infer.py::test_output_before_the_row_is_acknowledged_waits
-    a redelivery gives the same bytes:
+    a redelivery calls nobody and loses nothing:
     tests/property/test_redelivery.py::test_infer_redelivered_against_the_final_state_repeats_its_outputs
-    a deadline is kept to the millisecond:
-    tests/unit/streams/stages/test_infer.py::test_deadline_around_now_decides_whether_a_call_is_made
-    an expiry stays one, though a twin has taken over since:
-    tests/unit/streams/stages/test_infer.py::test_expired_record_redelivered_after_a_twin_answered_expires_again
-NOT Responsible For: retries, breakers, lane weights (not there yet), errors that are no WorkerError (the loop).
+    an open breaker parks, and buries nothing:
+    tests/unit/streams/stages/test_infer.py::test_request_before_open_breakers_is_parked_until_the_soonest_recovery
+NOT Responsible For: whom to ask and when (decisions/cascade), lane weights (not there yet), other errors (the loop).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import Protocol
+from typing import NamedTuple, Protocol, assert_never
 
-from streams.decisions import failures, rows
-from streams.decisions.identity import framed
-from streams.ports import Call, Provider
+from streams.decisions import blame, cascade, course, endings, retry, rows, steps
+from streams.decisions.blame import Outcome
+from streams.decisions.cascade import Ask, Candidate, CascadePolicy, Course, Nobody, Route, Sight, Wait
+from streams.decisions.course import Ended, Keys, Progress
+from streams.decisions.flood_guard import FloodGuard, GuardPolicy
+from streams.decisions.steps import Late, Missed, Step
+from streams.ports import AllClosed, Breakers, Call, Provider
 from streams.stage import Output, Outputs, Record, Scope, Stage
 from topics import wire
-from topics.catalog import ASSEMBLED, FAILED, INFERRED
-from topics.errors import DeadlineExceeded, OrchestratorError, RecordTooLarge, WorkerError
-from topics.messages import Assembled, Failed, Failure, Inferred, Reply, grown, shrunk
+from topics.catalog import ASSEMBLED, FAILED, INFERRED, PARKED
+from topics.errors import DeadlineExceeded, RecordTooLarge
+from topics.messages import Assembled, Reply, grown
+from topics.provider_errors import WorkerError
 
-NAME = "infer"
-SPENT = ("passages", "snapshot", "rendered", "template_hash", "system_hash", "ratio_version", "cut")  # used up
-
-SHARED = ("stage", "outcome", "disposition", "failure", "attempts", "first_failed_ms", "failed_ms")
-MARKED = b'{"v":1}'
+NAME = endings.STAGE
 
 
 class Bound(Protocol):
@@ -47,129 +49,246 @@ class Bound(Protocol):
 
 
 Within = Callable[[float | None], Bound]
+Sleep = Callable[[float], Awaitable[object]]
 
 
-def stage(provider: Provider, *, slots: int = 256, within: Within = asyncio.timeout) -> Stage:
-    """The stage as data; ``slots`` bounds the calls in flight, ``within`` a call's seconds."""
+@dataclass(slots=True)
+class Desk:
+    """What the stage is given, and what this process has learned from its calls.
+
+    ``kind`` names the provider of models without a route; ``shut`` is what ``cascade.shut`` said, for all requests.
+    """
+
+    providers: Mapping[str, Provider]
+    kind: str
+    routes: Mapping[str, Route]
+    policy: CascadePolicy
+    board: Breakers
+    guard: FloodGuard
+    within: Within
+    sleep: Sleep
+    shut: dict[str, int] = field(default_factory=dict)
+
+    def close(self, service: str, until_ms: int, now_ms: int) -> None:
+        """Asks nobody there until then."""
+        self.shut = {name: ms for name, ms in self.shut.items() if ms > now_ms} | {service: until_ms}
+
+
+def stage(
+    provider: Provider,
+    *,
+    others: Mapping[str, Provider] | None = None,
+    routes: Mapping[str, Route] | None = None,
+    policy: CascadePolicy | None = None,
+    board: Breakers | None = None,
+    guard: GuardPolicy | None = None,
+    slots: int = 256,
+    within: Within = asyncio.timeout,
+    sleep: Sleep = asyncio.sleep,
+) -> Stage:
+    """The stage as data.
+
+    ``provider`` answers models without a route, ``others`` by kind those of ``routes``; ``slots`` bounds the requests
+    in work, ``within`` a call's seconds.
+    """
+    known = {**(others or {}), provider.name: provider}
+    watch = FloodGuard(guard or GuardPolicy())
+    desk = Desk(
+        known, provider.name, routes or {}, policy or CascadePolicy(), board or AllClosed(), watch, within, sleep
+    )
 
     async def handle(record: Record, scope: Scope) -> Outputs:
-        """Answers from the row of the key where there is one, else by one call."""
-        message = wire.decode(record.value, Assembled)
-        key = row_key(message)
-        stored = scope.table.get(key)
-        if stored is not None and _expired_before(record, message, scope):
-            return (_expired(record, message, scope),)
-        if stored is None:
-            try:
-                decided = await _decided(record, message, key, scope, provider, within)
-            except DeadlineExceeded:
-                return (_expired(record, message, scope),)
-            stored = scope.table.get(key) or decided  # another record of the key may have been first
-        scope.table.put(key, stored)  # again where it was there: the store may be ahead of its changelog
-        await scope.settled()
-        return (_output(record, message, rows.unpack(stored)),)
+        """Answers from the row of the key where there is one, else by as few calls as it takes."""
+        return (await Case(record, wire.decode(record.value, Assembled), scope, desk).output(),)
 
-    lanes = tuple(ASSEMBLED.values())
-    writes = (INFERRED, FAILED)
-    return Stage(NAME, NAME, lanes, writes, handle, table="answers", slots=slots, reads_clock=True)
+    writes = (INFERRED, FAILED, *PARKED)
+    return Stage(NAME, NAME, tuple(ASSEMBLED.values()), writes, handle, table="answers", slots=slots, reads_clock=True)
 
 
-def row_key(message: Assembled) -> bytes:
-    """Where the outcome of the message's call is remembered."""
-    return framed(message.dedup_key.encode(), message.epoch.encode())
+class Replied(NamedTuple):
+    """A call that was answered: the bytes to write."""
+
+    value: bytes
 
 
-def marker_key(at: str) -> bytes:
-    """Where it is remembered that the record at these coordinates expired, while its epoch may yet be answered."""
-    return b"expired/" + at.encode()
+class Case:
+    """One record in work. What leaves it is made from rows, so another record of the request comes to the same."""
 
+    __slots__ = ("desk", "keys", "message", "place", "progress", "record", "scope", "stored", "unsaved")
 
-def _expired_before(record: Record, message: Assembled, scope: Scope) -> bool:
-    return message.deadline_ms is not None and scope.table.get(marker_key(record.at)) is not None
+    def __init__(self, record: Record, message: Assembled, scope: Scope, desk: Desk) -> None:
+        self.record, self.message, self.scope, self.desk = record, message, scope, desk
+        self.keys, self.progress = Keys.of(message), course.begun(message)
+        self.place = self.keys.hop(message.hop)
+        self.stored = self.unsaved = False
 
+    async def output(self) -> Output:
+        """What becomes of it. Rows are looked at before each step: another record of it may have been faster."""
+        step: Step | Replied | None = None
+        while True:
+            if not isinstance(step, Replied):
+                self._catch_up()
+            if self.progress.over:
+                return await self._left()
+            answer = self.scope.table.get(self.keys.answer)
+            if answer is not None:
+                return await self._closed(answer)
+            match step := step or self._next():
+                case Replied(value):
+                    return await self._closed(self._row(INFERRED, value))
+                case Ask() if self.unsaved:
+                    await self._save()
+                    step = steps.in_time(step, self.message.expires_ms, self.scope.now_ms)
+                case Ask():
+                    step = await self._asked(step)
+                case Wait():
+                    step = await self._waited(step)
+                case Late(deadline_ms):
+                    self._end(endings.expired(deadline_ms, self.progress.tries))
+                case Nobody(reason, error):
+                    ended = endings.given_up(reason, error, self.progress.tries, self.scope.now_ms)
+                    if reason not in retry.OWN:
+                        return await self._closed(self._row(FAILED, self._failed(ended)))
+                    self._end(ended)
+                case never:
+                    assert_never(never)
 
-async def _decided(
-    record: Record, message: Assembled, key: bytes, scope: Scope, provider: Provider, within: Within
-) -> bytes:
-    """The row of the outcome of one call; raises ``DeadlineExceeded``."""
+    # -- decide
 
-    async def call() -> Reply:
-        return await _called(message, scope, provider, within)
+    def _next(self) -> Step:
+        """Whom to ask now, or for what to wait; who was parked, not before it is due."""
+        due_ms = self.message.due_ms if self.progress.tries == self.message.tries else None
+        return steps.first(self.desk.policy, self._course(), self._sight(), due_ms)
 
-    try:
-        _in_time(message, scope.now_ms)
-        value = _answered(message, await scope.shared(key, call))
-        return rows.pack(rows.Row(record.at, INFERRED, value))
-    except (WorkerError, RecordTooLarge) as error:
-        return rows.pack(rows.Row(record.at, FAILED, _given_up(message, error, scope.now_ms)))
+    def _after(self, missed: Missed) -> Step:
+        """What next, now that a call has failed; for some failures others need not ask there, either."""
+        desk, made, now_ms = self.desk, missed.made, self.scope.now_ms
+        closed = cascade.shut(desk.policy, Candidate(made.provider, made.model), missed.error, now_ms)
+        if closed is not None:
+            desk.close(*closed, now_ms)
+        step = steps.after(desk.policy, self._course(), self._sight(), missed.error, desk.guard)
+        if isinstance(step, Nobody) or (isinstance(step, Wait) and step.why == "outage"):
+            desk.guard = desk.guard.seen(missed.error)
+        return step
 
+    def _course(self) -> Course:
+        message = self.message
+        route = cascade.route_of(self.desk.routes, message.work.model, self.desk.kind)
+        return Course(message.identity, route, self.progress.tries, message.expires_ms)
 
-async def _called(message: Assembled, scope: Scope, provider: Provider, within: Within) -> Reply:
-    started_ms = scope.now_ms
-    deadline_ms = message.deadline_ms
-    bound = within(None if deadline_ms is None else (deadline_ms - started_ms) / 1000)
-    try:
-        async with bound:
-            reply = await provider.complete(_call(message))
-    except TimeoutError:
-        if deadline_ms is None or not bound.expired():
-            raise
-        raise DeadlineExceeded(deadline_ms, deadline_ms) from None
-    finished_ms = scope.now_ms
-    return grown(reply, Reply, work_s=(finished_ms - started_ms) / 1000, finished_ms=finished_ms)
+    def _sight(self) -> Sight:
+        board, now_ms = self.desk.board, self.scope.now_ms
+        return Sight(now_ms, lambda service: board.verdict(service, now_ms), self.desk.shut)
 
+    # -- act
 
-def _call(message: Assembled) -> Call:
-    work = message.work
-    return Call(id=message.identity, messages=message.rendered, model=work.model, params=work.params)
+    async def _asked(self, ask: Ask) -> Step | Replied | None:
+        """One call, or the one that another record has begun; None where that other one has gone on from there."""
+        name = self.keys.call(len(self.progress.tries))
+        made = await self.scope.shared(name, partial(self._called, ask))
+        if isinstance(made, Replied):
+            self.desk.guard = self.desk.guard.seen(None)
+            return made
+        before = self.progress
+        self._catch_up()
+        if self.progress is not before:
+            return None
+        self.progress, self.unsaved = Progress(tries=(*before.tries, made.made)), True
+        return self._after(made)
 
+    async def _called(self, ask: Ask) -> Replied | Missed:
+        """One call within the deadline; its breaker is told, also of one that was cancelled."""
+        candidate, desk, message = ask.candidate, self.desk, self.message
+        began_ms, deadline_ms = self.scope.now_ms, message.expires_ms
+        bound = desk.within(None if deadline_ms is None else (deadline_ms - began_ms) / 1000)
+        call = Call(message.identity, message.rendered, candidate.model, message.work.params)
+        outcome: Outcome = "ignored"
+        try:
+            async with bound:
+                reply = await desk.providers[candidate.provider].complete(call)
+            outcome = "ok"
+            return self._replied(candidate, reply, began_ms)
+        except WorkerError as error:
+            outcome = blame.outcome_of(error)
+            return steps.missed(candidate, error, began_ms, self.scope.now_ms, probe=ask.probe)
+        except TimeoutError:
+            if deadline_ms is None or not bound.expired():
+                raise
+            return steps.missed(candidate, DeadlineExceeded(deadline_ms, deadline_ms), began_ms, deadline_ms)
+        finally:
+            desk.board.told(candidate.service, ask.epoch, outcome, began_ms, self.scope.now_ms, ask.probe)
 
-def _in_time(message: Assembled, now_ms: int) -> None:
-    if message.deadline_ms is not None and message.deadline_ms <= now_ms:
-        # The deadline stands for now: a redelivery, later, has to give the same bytes.
-        raise DeadlineExceeded(message.deadline_ms, message.deadline_ms)
+    def _replied(self, candidate: Candidate, reply: Reply, began_ms: int) -> Replied | Missed:
+        now_ms, tries = self.scope.now_ms, self.progress.tries
+        work_s = (now_ms - began_ms) / 1000
+        whole = grown(reply, Reply, work_s=work_s, finished_ms=now_ms, attempts=len(tries) + 1)
+        try:
+            return Replied(endings.answered(self.message, whole, tries))
+        except RecordTooLarge as error:
+            return steps.missed(candidate, error, began_ms, now_ms)
 
+    async def _waited(self, wanted: Wait) -> Wait | None:
+        """Waits here, once it is written down what has failed so far; a longer wait is one in the tiers."""
+        how = steps.wait(self.desk.policy.retry, wanted, self.progress, self.record.topic, self.scope.now_ms)
+        if isinstance(how, Progress):
+            self.progress = how
+            return None
+        if self.unsaved:
+            await self._save()
+            return wanted
+        await self.scope.idle(self._news(wanted, how) if wanted.why == "breaker-open" else self.desk.sleep(how))
+        return None
 
-def _answered(message: Assembled, reply: Reply) -> bytes:
-    value = wire.encode(shrunk(message, Inferred, *SPENT, reply=reply))
-    if len(value) > rows.PAYLOAD_BYTES:
-        raise RecordTooLarge(INFERRED, len(value), rows.PAYLOAD_BYTES)
-    return value
+    async def _news(self, wanted: Wait, seconds: float) -> None:
+        """Until there is a word about the breaker, for so long at most."""
+        with suppress(TimeoutError):
+            async with self.desk.within(seconds):
+                await self.desk.board.ask(wanted.service, self.scope.now_ms)
 
+    # -- write down
 
-def _given_up(message: Assembled, error: OrchestratorError, now_ms: int) -> bytes:
-    evidence = {"failure": failures.failure_of(error), "disposition": failures.disposition_of(error)}
-    times = {"first_failed_ms": now_ms, "failed_ms": now_ms}
-    return wire.encode(shrunk(message, Failed, *SPENT, stage=NAME, outcome="failed", attempts=1, **evidence, **times))
+    def _catch_up(self) -> None:
+        stored = self.scope.table.get(self.place)
+        if stored is not None:
+            self.stored = True
+            self.progress = course.later(self.progress, stored)
 
+    async def _save(self) -> None:
+        """Writes down how far it has come: a call that failed is counted, whatever happens next."""
+        self.scope.table.put(self.place, wire.encode(self.progress))
+        self.stored, self.unsaved = True, False
+        await self.scope.settled()
 
-def _expired(record: Record, message: Assembled, scope: Scope) -> Output:
-    """No call finished for this record; the deadline stands for now, so that the same comes out however late."""
-    scope.table.put(marker_key(record.at), MARKED)
-    failure = Failure(
-        kind=DeadlineExceeded.kind, message="No answer before the deadline", exception_class="DeadlineExceeded"
-    )
-    evidence = {"failure": failure, "disposition": None, "attempts": 0}
-    times = {"first_failed_ms": message.deadline_ms, "failed_ms": message.deadline_ms}
-    given_up = shrunk(message, Failed, *SPENT, stage=NAME, outcome="expired", **evidence, **times)
-    return Output(FAILED, record.key, wire.encode(given_up), "expired", record.partition)
+    def _failed(self, ended: Ended) -> bytes:
+        return endings.failed(self.message, ended, self.progress.tries)
 
+    def _end(self, ended: Ended) -> None:
+        self.progress = Progress(tries=self.progress.tries, own=ended)
 
-def _output(record: Record, message: Assembled, row: rows.Row) -> Output:
-    if row.at == record.at:
+    async def _left(self) -> Output:
+        """The request leaves this hop: parked, or with an end of its own. Written again where it was there."""
+        await self._save()
+        key, at, progress, message = self.record.key, self.record.partition, self.progress, self.message
+        if progress.own is not None:
+            value = self._failed(progress.own)
+            decision = "given-up" if progress.own.outcome == "failed" else progress.own.outcome
+            return Output(FAILED, key, value, decision, at)
+        headers = tuple((name, value.encode()) for name, value in progress.headers)
+        return Output(progress.parked or "", key, course.copy(message, progress), "parked", at, headers)
+
+    def _row(self, topic: str, value: bytes) -> bytes:
+        return rows.pack(rows.Row(self.record.at, topic, value))
+
+    async def _closed(self, packed: bytes) -> Output:
+        """The outcome for all who have the key and epoch; the way there need not be known any more."""
+        table, record, message = self.scope.table, self.record, self.message
+        table.put(self.keys.answer, packed)  # again where it was there: the store may be ahead
+        for hop in range(message.hop + 1 if self.stored or message.hop else 0):
+            table.delete(self.keys.hop(hop))
+        await self.scope.settled()
+        row = rows.unpack(packed)
+        if row.at != record.at:
+            value = endings.adopted(message, row)
+            return Output(row.word, record.key, value, "answered-before", record.partition)
         decision = "called" if row.word == INFERRED else "given-up"
         return Output(row.word, record.key, row.payload, decision, record.partition)
-    return Output(row.word, record.key, _adopted(message, row), "answered-before", record.partition)
-
-
-def _adopted(message: Assembled, row: rows.Row) -> bytes:
-    """The outcome as the message's own: exact bytes where it was had for that; anew for a twin that took over."""
-    if row.word == INFERRED:
-        bought = wire.decode(row.payload, Inferred)
-        if bought.identity == message.identity:
-            return row.payload
-        return wire.encode(shrunk(message, Inferred, *SPENT, reply=bought.reply, same_as=bought.same_as or bought.id))
-    failed = wire.decode(row.payload, Failed)
-    if failed.identity == message.identity:
-        return row.payload
-    return wire.encode(shrunk(message, Failed, *SPENT, **{name: getattr(failed, name) for name in SHARED}))

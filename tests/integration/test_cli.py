@@ -222,6 +222,15 @@ def test_lag_of_a_group_that_never_read_is_every_record(kafka):
     assert len(PAIRS) == asyncio.run(lag())
 
 
+@pytest.mark.parametrize(("before_ms", "late"), [(0, set()), (2**42, {"nobody"})])
+def test_group_that_never_read_is_late_for_what_is_older(kafka, before_ms, late):
+    async def found():
+        await put(kafka, PROMPTS, *PAIRS)
+        return {lag.group for lag in await kafka.late({"nobody": (kafka.names.topic(PROMPTS),)}, before_ms)}
+
+    assert late == asyncio.run(found())
+
+
 async def pipeline_of_one(kafka, n):
     """Answers the next ``n`` prompts, each twice, as a redelivery would."""
     async with kafka.publisher() as publisher, kafka.from_end(PROMPTS) as prompts:

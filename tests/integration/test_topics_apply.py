@@ -94,23 +94,39 @@ async def test_apply_beside_another_apply_succeeds(broker: Broker, names: Names)
 @in_loop
 async def test_alter_keeps_foreign_settings(broker: Broker, names: Names) -> None:
     cluster, name = cluster_of(broker), names.topic("results")
-    await make(cluster, name, segment_ms="123456789", retention_ms="1000", message_timestamp_type="LogAppendTime")
+    await make(cluster, name, segment_ms="123456789", retention_ms="-1", message_timestamp_type="CreateTime")
     await applied(cluster, names)
 
     settings = await settings_on(cluster, name)
 
-    assert ("123456789", str(7 * 86_400_000)) == (settings["segment.ms"], settings["retention.ms"])
+    assert ("123456789", "-1", "LogAppendTime") == tuple(
+        settings[key] for key in ("segment.ms", "retention.ms", "message.timestamp.type")
+    )
 
 
 @in_loop
 async def test_alter_applied_twice_has_nothing_left(broker: Broker, names: Names) -> None:
     cluster = cluster_of(broker)
-    await make(cluster, names.topic("admitted"), retention_ms="1000")
+    await make(cluster, names.topic("admitted"), message_timestamp_type="CreateTime")
     first = await applied(cluster, names)
 
     second = await topics.plan(cluster, names, SHAPE, TABLES)
 
     assert ([names.topic("admitted")], ()) == ([one.name for one in first.alter], second.alter)
+
+
+@in_loop
+async def test_topic_with_the_retention_of_the_broker_is_altered_and_one_with_its_own_refused(
+    broker: Broker, names: Names
+) -> None:
+    cluster = cluster_of(broker)
+    await make(cluster, names.topic("prompts"), message_timestamp_type="LogAppendTime")
+    await make(cluster, names.topic("admitted"), retention_ms="1000")
+
+    planned = await topics.plan(cluster, names, SHAPE, TABLES)
+
+    assert [names.topic("admitted")] == [one.name for one in planned.differ]
+    assert ["-1"] == [one.changes["retention.ms"] for one in planned.alter if one.name == names.topic("prompts")]
 
 
 @in_loop

@@ -20,18 +20,27 @@ from streams.adapters.memory import Rows
 from streams.adapters.providers.echo import EchoPolicy, EchoProvider
 from streams.adapters.retriever.memory import MemoryRetriever
 from streams.decisions.assembly import AssemblyPolicy
+from streams.decisions.attempts import Candidate
+from streams.decisions.breaker import BreakerPolicy
 from streams.decisions.dedup import DedupPolicy
+from streams.decisions.flood_guard import GuardPolicy
 from streams.decisions.limits import AdmissionPolicy
 from streams.decisions.refinement import RefinementPolicy
+from streams.decisions.retry import RetryPolicy
 from streams.pipeline import Nowhere, Parts, compose
-from streams.ports import Call, Template
+from streams.ports import AllClosed, Call, Template
 from streams.stage import Record, Stage
 from streams.testing import Pipeline
 from topics import wire
 from topics.answer import Answer
+from topics.calls import Ordered
 from topics.catalog import (
     ADMITTED,
     ASSEMBLED,
+    BREAKER_TICKS,
+    BREAKERS,
+    CALLS,
+    CLOCKS,
     DEAD_LETTERS,
     DEDUPED,
     DOCUMENTS,
@@ -44,8 +53,17 @@ from topics.catalog import (
     Names,
 )
 from topics.messages import Assembled, Reply
+from topics.provider_errors import (
+    ContextTooLong,
+    ProviderDenied,
+    ProviderEmpty,
+    ProviderRateLimited,
+    ProviderUnavailable,
+    WorkerError,
+)
 
 BROKEN = b"{broken"
+TRIP = Ordered(order="trip", id="1", who="ann", why="a drill")
 PROMPTED: dict[str, dict[str, Any]] = {
     "late": {"prompt": "in time?", "timeout_s": 5, "priority": "critical"},
     "plain": {"prompt": "hello"},
@@ -55,7 +73,20 @@ PROMPTED: dict[str, dict[str, Any]] = {
     "templated": {"prompt": "dear all", "template": "formal"},
     "talkative": {"prompt": "x" * 500},
     "patient": {"prompt": "can you wait?"},
+    "other": {"prompt": "are you another?", "model": "other"},
     "hasty": {"prompt": "can you wait?", "timeout_s": 2},
+}
+FAILING: dict[str, dict[str, Any]] = {
+    "flaky": {"prompt": "again!", "model": "flaky"},
+    "limited": {"prompt": "not now", "model": "limited"},
+    "doomed": {"prompt": "never", "model": "doomed", "timeout_s": 1000},
+    "routed": {"prompt": "a long story", "model": "alias"},
+}
+FAULTS: dict[str, WorkerError] = {
+    "flaky": ProviderUnavailable("paid"),
+    "limited": ProviderRateLimited("paid", retry_after_s=60.0),
+    "small": ContextTooLong("paid"),
+    "locked": ProviderDenied("paid"),
 }
 
 
@@ -65,12 +96,17 @@ class Paid(EchoProvider):
     def __init__(self, clock: HandClock) -> None:
         super().__init__(EchoPolicy(delay_s=10.0, nonce=True), sleep=clock.sleep)
         self.asked, self.running, self.most = Counter[str](), 0, 0
+        self.faults = dict(FAULTS)
 
     @property
     def name(self) -> str:
         return "paid"
 
     async def complete(self, call: Call) -> Reply:
+        if call.model == "doomed":
+            raise ProviderEmpty("paid")
+        if call.model in self.faults:
+            raise self.faults.pop(call.model)
         self.asked[call.id] += 1
         self.running += 1
         self.most = max(self.most, self.running)
@@ -122,7 +158,13 @@ def whole(parts: Parts) -> Parts:
         assembly=AssemblyPolicy(system="Be brief."),
         templates=formal(),
         refinement=RefinementPolicy(max_answer_bytes=300),
+        providers={"spare": EchoProvider()},
+        routes={"alias": (Candidate("paid", "small"), Candidate("spare", "large"))},
+        retry=RetryPolicy(attempts=2),
+        dead_key_s=300.0,
+        guard=GuardPolicy(consecutive=1),
         calls=3,
+        breaker=BreakerPolicy(open_s=120),
         names=Names("acme."),
     )
 
@@ -154,6 +196,17 @@ def told(change: Change = as_it_is, rewire: Rewire = as_it_is) -> Told:
         await pipeline.settle()
         await pipeline.advance(1000)
         await pipeline.submit({"id": "afterwards", **PROMPTED["plain"]}, key=b"k")
+        await pipeline.settle()
+        for id, request in FAILING.items():
+            await pipeline.submit({"id": id, **request}, key=b"k")
+        await pipeline.settle()
+        await pipeline.submit({"id": "locked", "prompt": "let me in", "model": "locked"}, key=b"k")
+        await pipeline.advance(20)
+        await pipeline.submit({"id": "barred", "prompt": "me, too"}, key=b"k")
+        await pipeline.settle()
+        pipeline.write(CALLS, wire.encode(TRIP), key=b"paid:default")
+        await pipeline.settle()
+        await pipeline.submit({"id": "held", "prompt": "when may you?"}, key=b"k")
         await pipeline.settle()
 
     asyncio.run(scenario())
@@ -241,6 +294,30 @@ def ever_expired(story: Told) -> object:
     return b'"status":"expired"' in b"".join(value or b"" for value in story.values("hasty"))
 
 
+def took_above(id: str, seconds: float) -> Callable[[Told], object]:
+    """Whether a request waited for so long."""
+
+    def look(story: Told) -> object:
+        name = id.encode()
+        asked = [seen for seen in story.pipeline.records(PROMPTS) if b'"%b"' % name in (seen.value or b"")]
+        answered = [seen for seen in story.pipeline.records(RESULTS) if seen.key == name]
+        return answered[0].timestamp_ms - asked[0].timestamp_ms > seconds * 1000
+
+    return look
+
+
+held = took_above("held", 100)  # until its service might be called again
+
+
+def half_open(story: Told) -> object:
+    return any(b'"half-open"' in (record.value or b"") for record in story.pipeline.records(BREAKERS))
+
+
+def counted(story: Told) -> object:
+    """Whether calls that only went well are in a row."""
+    return any(b"paid:other" in rows for (_, table, _), rows in story.pipeline.tables.items() if table == "breakers")
+
+
 def repeated(story: Told) -> object:
     return max(story.provider.asked.values()) > 1
 
@@ -253,9 +330,13 @@ ROWS: dict[str, Row] = {
     "stage infer": stage("infer", written(INFERRED)),
     "stage refine": stage("refine", written(REFINED)),
     "stage deliver": stage("deliver", status("plain"), "completed", None),
+    "stage breaker": stage("breaker", held),
+    "stage park": stage("park", status("limited"), "completed", None),
     "stage bury": stage("bury", written(DEAD_LETTERS)),
     "table answers": Row(repeated, False, True, rewire=without_table("answers")),
     "table requests": Row(lambda story: len(story.values("plain")), 1, 2, rewire=without_table("requests")),
+    "table breakers": Row(half_open, True, False, rewire=without_table("breakers")),
+    "topic ticks.breaker": Row(counted, True, False, rewire=without_topic(BREAKER_TICKS)),
     "topic ticks": Row(ever_expired, True, False, rewire=without_topic(TICKS)),
     "part provider": part("provider", EchoProvider(), lambda story: story.answers["plain"].provider, "paid", "echo"),
     "part originals": part(
@@ -269,7 +350,20 @@ ROWS: dict[str, Row] = {
     "part retriever": part(
         "retriever", MemoryRetriever.of(), lambda story: "only grows" in story.sent["informed"], True, False
     ),
+    "part providers": part("providers", {}, status("routed"), "completed", "failed"),
+    "part routes": part("routes", {}, lambda story: story.answers["routed"].provider, "echo", "paid"),
+    "part retry": part("retry", RetryPolicy(), lambda story: story.answers["doomed"].attempts, 6, 7),
+    "part dead_key_s": part("dead_key_s", 60.0, took_above("barred", 200), True, False),
+    "part guard": part("guard", GuardPolicy(), status("doomed"), "expired", "failed"),
+    "part sleep": Row(
+        took_above("flaky", 100),
+        False,
+        True,
+        change=lambda parts: replace(parts, sleep=lambda seconds: parts.sleep(seconds + 100)),  # why: by the hand clock
+    ),
     "part calls": part("calls", 256, lambda story: story.provider.most > 3, False, True),
+    "part breaker": part("breaker", BreakerPolicy(), held, True, False),
+    "part board": part("board", AllClosed(), held, True, False),
     "part within": part("within", lambda seconds: asyncio.timeout(None), status("late"), "expired", "completed"),
     "part names": part(
         "names", Names(), lambda story: story.letters("prompts.error.group"), {b"acme.core"}, {b"prompts.core"}
@@ -294,7 +388,7 @@ def test_every_part_of_the_pipeline_has_a_row() -> None:
     parts = {
         *(f"stage {stage.name}" for stage in stages),
         *(f"table {stage.table}" for stage in stages if stage.table),
-        *(f"topic {topic}" for stage in stages for topic in stage.reads if topic == TICKS),
+        *(f"topic {topic}" for stage in stages for topic in stage.reads if topic in CLOCKS),
         *(f"part {each.name}" for each in fields(Parts)),
     }
 

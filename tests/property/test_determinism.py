@@ -16,6 +16,7 @@ from streams.adapters.retriever.memory import MemoryRetriever
 from streams.decisions.assembly import AssemblyPolicy
 from streams.decisions.budget import BudgetPolicy
 from streams.decisions.limits import AdmissionPolicy
+from streams.pipeline import Nowhere
 from streams.stage import Output, Record, Stage, dressed
 from streams.stages import admit, assemble, bury, dedup, deliver, infer, refine, retrieve
 from tests.support.builders import (
@@ -104,7 +105,7 @@ def test_outputs_of_each_stage_from_equal_inputs_are_equal(name: str, data: st.D
 def test_outputs_of_admit_from_equal_inputs_are_equal(value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
     seen = record(value, topic=PROMPTS, headers=tuple(headers))
 
-    one, two = (written(admit.stage(AdmissionPolicy()), seen, {}) for _ in range(2))
+    one, two = (written(admit.stage(AdmissionPolicy(), Nowhere()), seen, {}) for _ in range(2))
 
     assert one == two
 

@@ -14,8 +14,8 @@ from streams.adapters.providers.refusals import accepted
 from streams.adapters.providers.remote import Dialect, parsed
 from streams.ports import Call
 from tests.support.builders import deduped
-from topics.errors import ProviderError
 from topics.messages import Inferred, Reply, grown
+from topics.provider_errors import ProviderError
 from topics.wire import decode, encode
 
 MARKER = "Zebra-Marker"

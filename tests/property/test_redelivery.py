@@ -2,47 +2,56 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.decisions import failures, rows
+from streams.decisions.cascade import CascadePolicy
+from streams.decisions.retry import RetryPolicy
 from streams.ports import Call
 from streams.stage import Output, Record, Stage, dressed
 from streams.stages import deliver, infer
 from tests.support.builders import KEY, NOW_MS, assembled, failed, failure, origin, record, refined, reply
 from tests.support.scopes import FakeScope, handled
-from topics.catalog import ASSEMBLED, FAILED, REFINED
-from topics.errors import OrchestratorError, WorkerError
-from topics.messages import Failed, Lane, Refined, Reply
+from topics import wire
+from topics.catalog import ASSEMBLED, FAILED, INFERRED, PARKED, REFINED
+from topics.errors import OrchestratorError
+from topics.messages import Assembled, Failed, Inferred, Lane, Refined, Reply
+from topics.provider_errors import ProviderRateLimited, ProviderRefused, ProviderUnavailable, WorkerError
 
 LANES: list[Lane] = ["critical", "normal"]
 REQUESTS = st.integers(0, 2)
+POLICY = CascadePolicy(RetryPolicy(attempts=3, base_s=8.0, budget_s=60.0))
+FATES = (None, ProviderUnavailable("p"), ProviderRateLimited("p", retry_after_s=40.0), ProviderRefused("p"))
 
 
 @dataclass
-class Nonce:
-    """A provider whose replies never repeat, that takes its time and fails at times."""
+class Scripted:
+    """A provider whose replies never repeat, that takes its time and fails as drawn; it notes whom it was asked for."""
 
     scope: FakeScope
-    takes_ms: Sequence[int]
-    calls: int = 0
-    name: str = "nonce"
+    script: Sequence[tuple[int, WorkerError | None]]
+    calls: list[str] = field(default_factory=list)
+    name: str = "p"
 
     async def complete(self, call: Call) -> Reply:
-        self.calls += 1
-        takes_ms = self.takes_ms[self.calls % len(self.takes_ms)]
+        self.calls.append(call.id)
+        takes_ms, error = self.script[len(self.calls) % len(self.script)]
         self.scope.now_ms += takes_ms
-        if takes_ms % 3 == 0:
-            raise WorkerError(self.name, "timeout", retryable=True)
-        return Reply(text=f"nonce {self.calls}", model=call.model, provider=self.name)
+        if error is not None:
+            raise error
+        return Reply(text=f"nonce {len(self.calls)}", model=call.model, provider=self.name)
+
+
+SCRIPTS = st.lists(st.tuples(st.integers(0, 200), st.sampled_from(FATES)), min_size=1, max_size=5)
 
 
 @st.composite
 def of_infer(draw: st.DrawFn) -> list[Record]:
     """Copies of a few requests over two lanes; a copy is the same message, wherever it lies."""
-    deadlines = [draw(st.none() | st.integers(-5, 400)) for _ in range(3)]
+    deadlines = [draw(st.none() | st.integers(-5, 400) | st.integers(20_000, 60_000)) for _ in range(3)]
     found = list[Record]()
     for number, lane in draw(st.lists(st.tuples(REQUESTS, st.sampled_from(LANES)), min_size=1, max_size=8)):
         topic, due = ASSEMBLED[lane], deadlines[number]
@@ -51,6 +60,25 @@ def of_infer(draw: st.DrawFn) -> list[Record]:
         )
         found.append(record(message, topic=topic, offset=sum(one.topic == topic for one in found)))
     return found
+
+
+def served(scope: FakeScope, script: Sequence[tuple[int, WorkerError | None]]) -> tuple[Stage, Scripted]:
+    provider = Scripted(scope, script)
+    return infer.stage(provider, policy=POLICY, sleep=scope.sleep), provider
+
+
+async def played(stage: Stage, inputs: Sequence[Record], scope: FakeScope, copies: int = 1) -> list[Record]:
+    """Handles everything, and then what comes back from the tiers, so often each; returns it all, in order."""
+    seen = [*inputs]
+    for one in seen:
+        for output in await outputs_of(stage, one, scope):
+            if output.topic in PARKED:
+                message = wire.decode(output.value, Assembled)
+                scope.now_ms = max(scope.now_ms, message.due_ms or 0)
+                for _ in range(copies):
+                    offset = sum(earlier.topic == one.topic for earlier in seen)
+                    seen.append(one._replace(offset=offset, value=output.value))
+    return seen
 
 
 @st.composite
@@ -106,16 +134,36 @@ def law(stage: Stage, inputs: list[Record], again: list[Record], scope: FakeScop
     asyncio.run(scenario())
 
 
-TAKES_MS = st.lists(st.integers(0, 200), min_size=1, max_size=4)
-
-
-@given(with_suffixes(of_infer()), TAKES_MS, st.integers(0, 300))
+@given(with_suffixes(of_infer()), SCRIPTS, st.integers(0, 300))
 def test_infer_redelivered_against_the_final_state_repeats_its_outputs(
-    seen: tuple[list[Record], list[Record]], takes_ms: list[int], step_ms: int
+    seen: tuple[list[Record], list[Record]], script: list[tuple[int, WorkerError | None]], step_ms: int
 ) -> None:
+    """While what was parked has not come back yet."""
     scope = FakeScope()
 
-    law(infer.stage(Nonce(scope, takes_ms)), *seen, scope, step_ms)
+    law(served(scope, script)[0], *seen, scope, step_ms)
+
+
+@given(of_infer(), SCRIPTS, st.integers(1, 2), st.data())
+def test_infer_redelivered_when_all_is_over_calls_nobody_and_loses_nothing(
+    inputs: list[Record], script: list[tuple[int, WorkerError | None]], copies: int, data: st.DataObject
+) -> None:
+    """Whatever comes of a record again is byte-equal to what its request once came to, or parked once more."""
+
+    async def scenario() -> None:
+        scope = FakeScope()
+        stage, provider = served(scope, script)
+        seen = await played(stage, inputs, scope, copies)
+        finals = {one.at: await outputs_of(stage, one, scope) for one in seen}
+        paid, told = len(provider.calls), {output.value for outputs in finals.values() for output in outputs}
+
+        again = data.draw(st.lists(st.sampled_from(seen), max_size=8))
+        repeated = [output for one in again for output in await outputs_of(stage, one, scope)]
+
+        assert (paid, len(again)) == (len(provider.calls), len(repeated))
+        assert told >= {output.value for output in repeated}
+
+    asyncio.run(scenario())
 
 
 @given(with_suffixes(of_deliver()))
@@ -133,19 +181,28 @@ def test_deliver_redelivered_with_answers_too_large_repeats_its_outputs(
     law(deliver.stage(), *seen, FakeScope())
 
 
-@given(of_infer(), TAKES_MS)
-def test_infer_pays_at_most_once_for_each_request(inputs: list[Record], takes_ms: list[int]) -> None:
-    scope = FakeScope()
-    provider = Nonce(scope, takes_ms)
-    stage = infer.stage(provider)
+@given(of_infer(), SCRIPTS, st.integers(1, 2))
+def test_infer_pays_for_each_request_once_and_for_the_tries_it_tells_of(
+    inputs: list[Record], script: list[tuple[int, WorkerError | None]], copies: int
+) -> None:
+    """I5: copies of records and of what was parked cost nothing."""
 
     async def scenario() -> None:
-        for one in inputs + inputs:
-            await handled(stage, one, scope)
+        scope = FakeScope()
+        stage, provider = served(scope, script)
+        seen = await played(stage, [*inputs, *inputs], scope, copies)
+        ends = [output for one in seen for output in await outputs_of(stage, one, scope) if output.topic not in PARKED]
+        tries = {output.value: attempts_of(output) for output in ends}
+
+        assert len(provider.calls) == sum(tries.values())
 
     asyncio.run(scenario())
-    paid = [key for key in scope.rows if not key.startswith(b"expired/")]
-    assert provider.calls == len(paid) <= len({one.value for one in inputs})
+
+
+def attempts_of(output: Output) -> int:
+    if output.topic == INFERRED:
+        return wire.decode(output.value, Inferred).reply.attempts
+    return wire.decode(output.value, Failed).attempts
 
 
 @given(of_deliver())

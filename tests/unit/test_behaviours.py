@@ -30,4 +30,6 @@ def test_numbers_cited_by_tests_stand_in_the_catalogue() -> None:
 
 
 def test_entries_of_the_catalogue_are_cited_by_a_test() -> None:
-    assert [] == [number for number in CATALOGUE if number not in cited()]
+    places = cited()
+
+    assert [] == [number for number in CATALOGUE if number not in places]

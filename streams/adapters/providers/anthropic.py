@@ -8,8 +8,8 @@ import orjson
 from streams.adapters.providers.line import LinePolicy, Response
 from streams.adapters.providers.remote import Models, RemoteProvider, usage, word
 from streams.ports import Call
-from topics.errors import ProviderEmpty, ProviderMalformed
 from topics.messages import Reply
+from topics.provider_errors import ProviderEmpty, ProviderMalformed
 
 NAME = "anthropic"
 VERSION = "2023-06-01"

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from streams.ports import Call
-from topics.errors import ConfigurationError, WorkerError
+from topics.errors import ConfigurationError
 from topics.messages import Reply, Usage
+from topics.provider_errors import WorkerError
 
 NAME = "echo"
 GOOD = "ok"

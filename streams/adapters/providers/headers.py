@@ -1,12 +1,11 @@
 """What do a provider's headers tell? Its own id of the request, and when it wants to be asked again."""
 
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from email.utils import mktime_tz, parsedate_tz
 
-LONGEST_S = 7 * 86_400.0  # no request lives longer
+from streams.decisions import retry
+
 ID_NAMES = ("x-request-id", "request-id")
 ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)  # goes into errors and logs, so nothing else may be in it
 
@@ -19,27 +18,16 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from a number or from a date (which counts from the answer's own ``Date``); None: not told."""
-    told = headers.get("retry-after")
-    if not told:
-        return None
-    seconds = _number(told)
-    if seconds is None:
-        until, sent = _date(told), _date(headers.get("date", ""))
-        seconds = (until - sent).total_seconds() if until and sent else None
-    return None if seconds is None else min(max(seconds, 0.0), LONGEST_S)
+    told = headers.get("retry-after", "").strip()
+    sent_s = _sent_s(headers.get("date", ""))
+    if sent_s is None and not retry.SECONDS.fullmatch(told):
+        return None  # our own clock may be wrong by more than what is asked for
+    return retry.retry_after_s(told, sent_s or 0.0)
 
 
-def _number(told: str) -> float | None:
+def _sent_s(date: str) -> float | None:
     try:
-        seconds = float(told)
-    except ValueError:
+        found = parsedate_tz(date)
+        return None if found is None else float(mktime_tz(found))
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return seconds if math.isfinite(seconds) else None
-
-
-def _date(told: str) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(told)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 
 from streams.adapters.providers.headers import request_id, retry_after_s
-from topics.errors import ProviderError, ProviderMalformed, ProviderTimeout, ProviderUnreachable
+from topics.provider_errors import ProviderError, ProviderMalformed, ProviderTimeout, ProviderUnreachable
 
 MIB = 1024 * 1024
 KEPT_S = 4.0  # of an idle connection: common servers close theirs after 5 s, and a call would meet the closing

@@ -6,8 +6,8 @@ from typing import Any
 from streams.adapters.providers.line import LinePolicy, Response
 from streams.adapters.providers.remote import Models, RemoteProvider, usage, word
 from streams.ports import Call
-from topics.errors import ProviderEmpty, ProviderMalformed
 from topics.messages import Reply
+from topics.provider_errors import ProviderEmpty, ProviderMalformed
 
 NAME = "openai"
 PLAIN = frozenset({"role", "content"})  # a message of these alone says no more than its text

@@ -3,7 +3,7 @@
 import re
 
 from streams.adapters.providers.line import Response
-from topics.errors import (
+from topics.provider_errors import (
     ContextTooLong,
     ProviderDenied,
     ProviderError,

@@ -9,8 +9,9 @@ from streams.adapters.providers.line import Line, LinePolicy, Response
 from streams.adapters.providers.refusals import accepted
 from streams.ports import Call
 from topics import wire
-from topics.errors import DecodingError, ProviderMalformed
+from topics.errors import DecodingError
 from topics.messages import Reply, Usage
+from topics.provider_errors import ProviderMalformed
 
 PER = 1_000_000
 DEFAULT = "default"  # what a request names that names no model

@@ -8,9 +8,9 @@ import pytest
 
 from streams import pipeline, stages
 from streams.adapters.providers.echo import EchoProvider
-from streams.adapters.providers.line import LinePolicy
-from streams.adapters.providers.remote import Models, Price
 from streams.adapters.retriever.memory import MemoryRetriever
+from streams.decisions.attempts import Candidate
+from streams.decisions.flood_guard import GuardPolicy
 from streams.decisions.limits import AdmissionPolicy
 from streams.decisions.refinement import RefinementPolicy
 from streams.pipeline import Nowhere, Parts, compose, describe, flow, parts_of, problems
@@ -23,11 +23,25 @@ from tests.support.documents import document
 from tests.support.loops import in_loop
 from tests.support.scopes import FakeScope, handled, run
 from topics import wire
-from topics.catalog import ASSEMBLED, CATALOG, DEDUPED, DOCUMENTS, FAILED, INFERRED, TICKS, Names
-from topics.errors import ConfigurationError, ProviderUnavailable
+from topics.catalog import (
+    ASSEMBLED,
+    BREAKER_TICKS,
+    CALLS,
+    CATALOG,
+    DEDUPED,
+    DOCUMENTS,
+    FAILED,
+    INFERRED,
+    LETTERS,
+    PARK_TICKS,
+    TICKS,
+    Names,
+)
+from topics.errors import ConfigurationError
 from topics.messages import Assembled, Inferred, Origin
+from topics.provider_errors import ProviderDenied
 
-ORDER = ("admit", "dedup", "retrieve", "assemble", "infer", "refine", "deliver", "bury")
+ORDER = ("admit", "dedup", "retrieve", "assemble", "infer", "refine", "deliver", "breaker", "park", "bury")
 
 
 def wired(**parts: Any) -> tuple[Stage, ...]:
@@ -62,7 +76,7 @@ def test_graph_of_the_pipeline_has_no_problems() -> None:
 
 def test_topics_of_the_pipeline_are_all_of_the_catalog() -> None:
     touched = {topic for each in wired() for topic in (*each.reads, *each.writes)}
-    of_others = {TICKS, DOCUMENTS}  # the engine writes the one, people the other, which is followed and no stage reads
+    of_others = {TICKS, PARK_TICKS, LETTERS, DOCUMENTS}  # written by the engine, a command and people; none for a stage
 
     assert set(CATALOG) == touched | of_others
 
@@ -70,7 +84,7 @@ def test_topics_of_the_pipeline_are_all_of_the_catalog() -> None:
 def test_tables_of_the_pipeline_are_these() -> None:
     tables = {(each.app, each.table) for each in wired() if each.table}
 
-    assert {("infer", "answers"), ("core", "requests")} == tables
+    assert {("infer", "answers"), ("core", "requests"), ("core", "breakers")} == tables
 
 
 def test_clock_of_the_pipeline_is_read_by_infer_alone() -> None:
@@ -80,7 +94,9 @@ def test_clock_of_the_pipeline_is_read_by_infer_alone() -> None:
 def test_stages_that_await_are_those_with_slots() -> None:
     awaiting = {each.name for each in wired() if asyncio.iscoroutinefunction(each.handle)}
 
-    assert {"retrieve", "infer", "bury"} == awaiting | {"retrieve"} == {each.name for each in wired() if each.slots}
+    at_times = {"admit", "retrieve"}  # they answer most records at once
+
+    assert {"infer", "bury"} | at_times == awaiting | at_times == {each.name for each in wired() if each.slots}
 
 
 @pytest.mark.parametrize(
@@ -99,12 +115,12 @@ def test_name_used_twice_is_told_once() -> None:
     assert ("the name one is used twice",) == problems((stage(), stage(), stage("two")))
 
 
-@pytest.mark.parametrize("reads", ["prompts", FAILED, TICKS])
+@pytest.mark.parametrize("reads", ["prompts", FAILED, TICKS, BREAKER_TICKS, CALLS])
 def test_topic_written_by_people_or_the_engine_needs_no_stage(reads: str) -> None:
     assert () == problems((stage(reads=(reads,)),))
 
 
-@pytest.mark.parametrize("unplugged", sorted({*ORDER[:-2]} - {"dedup"}))  # deliver, too, writes for new owners
+@pytest.mark.parametrize("unplugged", sorted({*ORDER[:-4]} - {"dedup", "assemble"}))  # deliver and park write there
 def test_graph_without_one_stage_of_the_way_is_broken(unplugged: str) -> None:
     rest = tuple(each for each in wired() if each.name != unplugged)
 
@@ -115,11 +131,14 @@ def test_flow_of_the_pipeline_is_this_picture() -> None:
     assert flow(wired()).splitlines() == [
         "prompts ▶ admit ▶ admitted ▶ dedup ▶ deduped ▶ retrieve ▶ retrieved ▶ assemble ▶ assembled.<lane>",
         "  ▶ infer ▶ inferred ▶ refine ▶ refined ▶ deliver ▶ results",
+        "each call: calls ▶ breaker ▶ breakers",
+        "not now: parked.<tier> ▶ park ▶ assembled.<lane>",
         "any stage: failed ▶ deliver ▶ results",
         "any stage: failed ▶ bury ▶ dead-letters",
         "dedup ║ table requests",
         "infer ║ table answers",
         "deliver ║ table requests",
+        "breaker ║ table breakers",
     ]
 
 
@@ -147,9 +166,10 @@ def test_description_has_one_line_a_stage() -> None:
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("admit", "prompts          ▶ admit    ▶ admitted, results, failed  (core)"),
-        ("infer", "assembled.<lane> ▶ infer    ▶ inferred, failed  (infer, table answers)"),
-        ("bury", "failed           ▶ bury     ▶ dead-letters  (bury)"),
+        ("admit", "prompts              ▶ admit    ▶ admitted, results, failed  (core)"),
+        ("infer", "assembled.<lane>     ▶ infer    ▶ inferred, failed, parked.<tier>  (infer, table answers)"),
+        ("breaker", "calls, ticks.breaker ▶ breaker  ▶ breakers  (core, table breakers)"),
+        ("bury", "failed               ▶ bury     ▶ dead-letters  (bury)"),
     ],
 )
 def test_description_of_a_stage_tells_topics_app_and_table(name: str, line: str) -> None:
@@ -187,11 +207,13 @@ def test_calls_at_once_come_from_the_settings() -> None:
 def test_admission_comes_from_the_settings(given: bool | None, plain_text: bool) -> None:
     parts = parts_of(settings(admit={"plain_text": given, "max_messages": 7}), Nowhere())
 
-    assert AdmissionPolicy(plain_text=plain_text, max_messages=7) == parts.admission
+    assert AdmissionPolicy(plain_text=plain_text, max_messages=7, keep_s=7 * 86_400 - 3600) == parts.admission
 
 
 def test_default_limits_of_settings_and_rules_are_the_same() -> None:
-    assert AdmissionPolicy() == parts_of(settings(), Nowhere()).admission
+    kept_s = 7 * 86_400 - 3600  # from the retention, which is no knob of the rule
+
+    assert AdmissionPolicy(keep_s=kept_s) == parts_of(settings(), Nowhere()).admission
 
 
 def test_refinement_comes_from_the_settings() -> None:
@@ -212,6 +234,31 @@ def test_default_refinement_of_settings_and_rules_is_the_same() -> None:
     assert RefinementPolicy() == parts_of(settings(), Nowhere()).refinement
 
 
+def test_routes_and_what_they_need_come_from_the_settings() -> None:
+    asked = settings(
+        routes={"default": ["echo:a", "echo:b"]},
+        retry={"attempts": 7},
+        infer={"dead_key_s": 9.0, "guard_consecutive": 3, "guard_ratio": 0.25, "guard_window": 40, "guard_minimum": 30},
+    )
+    parts = parts_of(asked, Nowhere())
+
+    assert {"default": (Candidate("echo", "a"), Candidate("echo", "b"))} == parts.routes
+    assert (7, 9.0, GuardPolicy(3, 0.25, 40, 30)) == (parts.retry.attempts, parts.dead_key_s, parts.guard)
+
+
+def test_providers_of_the_parts_are_those_that_the_settings_name() -> None:
+    parts = parts_of(settings(routes={"default": ["openai:a"]}), Nowhere())
+
+    assert ["echo", "openai"] == list(parts.providers)
+    assert parts.provider is parts.providers["echo"]
+
+
+def test_default_knobs_of_calls_of_settings_and_rules_are_the_same() -> None:
+    parts, bare = parts_of(settings(), Nowhere()), Parts(EchoProvider(), Nowhere())
+
+    assert (bare.retry, bare.dead_key_s, bare.guard) == (parts.retry, parts.dead_key_s, parts.guard)
+
+
 def test_names_come_from_the_settings() -> None:
     parts = parts_of(settings(names={"namespace": "acme.", "prefix": "p-"}), Nowhere())
 
@@ -227,61 +274,14 @@ def test_echo_gets_its_knobs_from_the_settings() -> None:
     assert one.text != two.text
 
 
-REMOTE = {"base_url": "http://127.0.0.1:9/v1", "api_key": "k-1", "model": "real"}
-
-
-@pytest.mark.parametrize("kind", ["openai", "anthropic"])
-def test_paid_provider_of_the_settings_has_its_name(kind: str) -> None:
-    assert kind == pipeline.provider_of(settings(provider={"kind": kind, kind: REMOTE})).name
-
-
-@pytest.mark.parametrize(
-    ("kind", "headers"),
-    [
-        ("openai", {"Authorization": "Bearer k-1"}),
-        ("anthropic", {"x-api-key": "k-1", "anthropic-version": "2023-06-01"}),
-    ],
-)
-def test_knobs_of_a_line_come_from_the_settings(monkeypatch: pytest.MonkeyPatch, kind: str, headers: Any) -> None:
-    knobs = {"connect_s": 1.0, "first_byte_s": 2.0, "idle_s": 3.0, "total_s": 4.0, "pool": 5, "max_bytes": 6000}
-    made: list[Any] = []
-    monkeypatch.setattr(getattr(pipeline, kind), "provider", lambda *given: made.append(given))
-    prices = {"real": {"input": 7, "output": 8}}
-    more = {"models": {"fast": "small"}, "prices": prices}
-    pipeline.provider_of(settings(provider={"kind": kind, kind: {**REMOTE, **knobs, **more}}))
-    (line, models, *_), *_ = made
-
-    assert LinePolicy("http://127.0.0.1:9/v1", headers, **knobs) == line
-    assert Models("real", {"fast": "small"}, {"real": Price(7, 8)}) == models
-
-
-@pytest.mark.parametrize(("pool", "calls"), [(None, 9), (5, 5)])
-def test_pool_that_is_not_set_is_as_large_as_the_calls_in_flight(pool: int | None, calls: int) -> None:
-    given = settings(infer={"in_flight": 9}, provider={"openai": {"pool": pool}})
-
-    assert calls == pipeline._line(given, given.provider.openai, lambda _: {}).pool
-
-
-def test_default_times_and_sizes_of_settings_and_line_are_the_same() -> None:
-    assert LinePolicy("") == pipeline._line(settings(), settings().provider.openai, lambda _: {})
-
-
-def test_limit_of_tokens_of_anthropic_comes_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Any] = []
-    monkeypatch.setattr(pipeline.anthropic, "provider", lambda *given: made.append(given[-1]))
-    pipeline.provider_of(settings(provider={"kind": "anthropic", "anthropic": {"max_tokens": 7}}))
-
-    assert [7] == made
-
-
 def test_provider_that_was_made_before_reaches_its_stage() -> None:
     class Other:
         name = "other"
 
         async def complete(self, call: Call) -> Any:
-            raise ProviderUnavailable("other")
+            raise ProviderDenied("other")
 
-    found = pipeline.stages(settings(), Nowhere(), provider=Other())
+    found = pipeline.stages(settings(), Nowhere(), providers={"echo": Other()})
     stage = next(each for each in found if each.name == "infer")
     (output,) = run(stage, record(assembled(), topic="assembled.normal"))
 
@@ -438,3 +438,30 @@ def test_graph_that_is_only_looked_at_reads_no_templates() -> None:
 def test_stages_that_run_read_their_templates() -> None:
     with pytest.raises(ConfigurationError, match="no such directory"):
         pipeline.stages(settings(assemble={"templates_dir": "/nonexistent"}), Nowhere())
+
+
+@pytest.mark.parametrize(
+    ("retention_d", "max_timeout_s", "timeout_s", "keep_s"),
+    [
+        (7.0, 604_800, 604_800, 604_800 - 3600),
+        (7.0, 60, 60, 604_800 - 3600),
+        (1.0, 604_800, 86_400, 86_400 - 3600),
+        (0.0625, 604_800, 5400, 2700),
+    ],
+)
+def test_requests_end_before_their_prompts_may_be_deleted(
+    retention_d: float, max_timeout_s: float, timeout_s: float, keep_s: float
+) -> None:
+    """B73: no timeout is above the retention."""
+    asked = settings(topics={"retention_d": retention_d}, admit={"max_timeout_s": max_timeout_s})
+    policy = parts_of(asked, Nowhere()).admission
+
+    assert (timeout_s, keep_s) == (policy.max_timeout_s, policy.keep_s)
+
+
+def test_door_knows_what_admit_is_told(tmp_path: Path) -> None:
+    (tmp_path / "polite.j2").write_text("Please: {{ prompt }}")
+    known = settings(admit={"max_timeout_s": 7}, assemble={"templates_dir": str(tmp_path), "system": "be brief"})
+    parts = parts_of(known, Nowhere())
+
+    assert pipeline._informed(parts) == pipeline.door(known)

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from streams import pipeline, service, settings
-from streams.adapters.providers.echo import EchoProvider
+from streams.adapters.board import Board
 from streams.adapters.retriever.tantivy import TantivyRetriever
 from streams.adapters.telemetry import Metrics
 from streams.engine.lag import Lag
-from streams.ports import Closing
 from tests.support.documents import Script
 from tests.support.loops import in_loop, until
 from topics.errors import TransportError
@@ -32,7 +31,17 @@ def planned(monkeypatch: pytest.MonkeyPatch, asked: settings.Settings, roles: tu
 def test_worker_of_all_roles_runs_every_app(monkeypatch) -> None:
     plan = planned(monkeypatch, of(), ("core", "infer", "park"))
 
-    assert ("core", "infer", "bury") == plan.apps
+    assert ("core", "infer", "park", "bury") == plan.apps
+
+
+@pytest.mark.parametrize(
+    ("left", "apps"), [(("park", "bury"), ("park", "bury")), (("bury",), ("bury",)), (("park",), ("park",)), ((), ())]
+)
+def test_worker_runs_no_app_that_has_no_stage(monkeypatch, left: tuple[str, ...], apps: tuple[str, ...]) -> None:
+    every = pipeline.stages(of())
+    monkeypatch.setattr(service.pipeline, "stages", lambda *_: tuple(one for one in every if one.name in left))
+
+    assert apps == planned(monkeypatch, of(), ("core", "infer", "park")).apps
 
 
 def test_worker_knows_all_stages_in_flow_order(monkeypatch) -> None:
@@ -56,6 +65,7 @@ def test_worker_knows_all_stages_in_flow_order(monkeypatch) -> None:
         ("topics__retention_d", 2.5, lambda plan: plan.shape.retention_d, 2.5),
         ("names__namespace", "mine.", lambda plan: plan.names.namespace, "mine."),
         ("names__prefix", "mine-", lambda plan: plan.names.prefix, "mine-"),
+        ("retry__tiers_s", "1,2,3,4", lambda plan: plan.tuning.tiers_s, (1.0, 2.0, 3.0, 4.0)),
         ("kafka__brokers", "a:1,b:2", lambda plan: plan.cluster.brokers, "a:1,b:2"),
         ("infer__in_flight", 9, lambda plan: next(s.slots for s in plan.stages if s.name == "infer"), 9),
     ],
@@ -65,6 +75,33 @@ def test_setting_reaches_the_plan_unchanged(monkeypatch, flag, value, read, want
     plan = planned(monkeypatch, of(**{flag: value}), ("core",))
 
     assert wanted == read(plan)
+
+
+@pytest.mark.parametrize(
+    ("roles", "trimming"), [(("park",), 1), (("core", "infer", "park"), 1), (("core", "infer"), 0)]
+)
+def test_old_records_go_where_the_role_park_runs(monkeypatch, roles, trimming) -> None:
+    made = []
+    monkeypatch.setattr(service, "Trimmer", lambda *given: made.append(given[-1]))
+    planned(monkeypatch, of(topics__retention_d=2.5), roles)
+
+    assert [216_000_000] * trimming == made
+
+
+@in_loop
+async def test_trimming_goes_on_beside_the_worker_and_ends_with_it() -> None:
+    told = []
+
+    @asynccontextmanager
+    async def part(name: str):
+        told.append(name)
+        yield
+        told.append(f"no {name}")
+
+    async with service._both(part("page"), part("trims")):
+        told.append("worker")
+
+    assert ["page", "trims", "worker", "no trims", "no page"] == told
 
 
 class Readings:
@@ -123,6 +160,7 @@ async def test_corpus_is_kept_where_the_core_runs(monkeypatch, roles, kept) -> N
     """And the worker is not ready before it was read once."""
     monkeypatch.setattr(service, "following", lambda *_: Script())
     monkeypatch.setattr(service, "BrokerOriginals", lambda *_: nothing())
+    monkeypatch.setattr(service, "_boards", lambda *_: None)
     plan, page = planned(monkeypatch, of(worker__http_port=0), roles), Page()
     page.others = []
     monkeypatch.setattr(service, "BrokerOriginals", nothing)
@@ -166,21 +204,12 @@ class Holding:
 
 
 @in_loop
-async def test_connections_of_the_provider_are_closed_when_the_worker_has_stopped() -> None:
-    provider, asked = Holding(), of(worker__http_port=0)
-    async with service._beside(asked, Page(), nothing(), Metrics(process=False), Log(), None, provider):
-        before = provider.closed
+async def test_connections_of_all_providers_are_closed_when_the_worker_has_stopped() -> None:
+    called, asked = {"openai": Holding(), "anthropic": Holding()}, of(worker__http_port=0)
+    async with service._beside(asked, Page(), nothing(), Metrics(process=False), Log(), None, called):
+        before = [provider.closed for provider in called.values()]
 
-    assert (0, 1) == (before, provider.closed)
-
-
-@in_loop
-async def test_provider_without_connections_needs_no_closing() -> None:
-    asked = of(worker__http_port=0)
-    async with service._beside(asked, Page(), nothing(), Metrics(process=False), Log(), None, EchoProvider()):
-        pass
-
-    assert not isinstance(EchoProvider(), Closing)
+    assert ([0, 0], [1, 1]) == (before, [provider.closed for provider in called.values()])
 
 
 @pytest.mark.parametrize(
@@ -195,10 +224,65 @@ def test_key_of_the_provider_is_needed_where_calls_are_made(monkeypatch, roles, 
         service.worker(paid, roles)
 
 
-def test_provider_of_the_settings_is_the_one_that_is_called_and_closed(monkeypatch) -> None:
+def test_providers_of_the_settings_are_those_that_are_called_and_closed(monkeypatch) -> None:
     seen = []
-    monkeypatch.setattr(service, "_beside", lambda *given: seen.append(given[-1]))
-    plan = planned(monkeypatch, of(), ("infer",))
+    monkeypatch.setattr(service, "_beside", lambda *given: seen.append(given[6]))
+    plan = planned(monkeypatch, of(routes={"default": ["echo:m"]}), ("infer",))
     plan.beside(None)
 
-    assert [EchoProvider] == [type(provider) for provider in seen]
+    assert [["echo"]] == [list(called) for called in seen]
+
+
+class Kept:
+    """Stands for what keeps a board in step."""
+
+    board = "the board"
+    reasons = ("breakers: reading to their end",)
+    entered = 0
+
+    def states(self):
+        return {("openai:gpt-5",): 2.0}
+
+    @asynccontextmanager
+    async def running(self):
+        self.entered += 1
+        yield self
+
+
+@pytest.mark.parametrize(("roles", "kind"), [(("infer", "core"), Board), (("core", "park"), type(None))])
+def test_board_is_given_to_the_stages_where_calls_are_made(monkeypatch, roles, kind) -> None:
+    given = []
+    monkeypatch.setattr(service.pipeline, "stages", lambda *parts: given.append(parts[4]) or ())
+    planned(monkeypatch, of(), roles)
+
+    assert [kind] == list(map(type, given))
+
+
+def test_board_of_each_life_of_a_worker_has_a_name_of_its_own(monkeypatch) -> None:
+    """So that a grant to an earlier life is none to this."""
+    given = []
+    monkeypatch.setattr(service.pipeline, "stages", lambda *parts: given.append(parts[4].worker) or ())
+    for _ in range(2):
+        planned(monkeypatch, of(worker__slot=3), ("infer",))
+
+    assert (2, True) == (len({*given}), all("-3-" in name for name in given))
+
+
+def test_breaker_settings_reach_the_board_and_the_stage(monkeypatch) -> None:
+    given = []
+    monkeypatch.setattr(service.pipeline, "stages", lambda *parts: given.append(parts) or ())
+    planned(monkeypatch, of(breaker__consecutive=9), ("infer",))
+
+    [(asked, *_, board)] = given
+    assert (9, 9) == (board._policy.consecutive, asked.breaker.policy().consecutive)
+
+
+@in_loop
+async def test_worker_is_not_ready_before_its_board_is() -> None:
+    page, metrics, boards = Page(), Metrics(process=False), Kept()
+    page.others = []
+    async with service._beside(of(worker__http_port=0), page, nothing(), metrics, Log(), None, {}, boards):
+        reasons = [reason for other in page.others for reason in other()]
+
+    assert (["breakers: reading to their end"], 1) == (reasons, boards.entered)
+    assert b'prompt_streams_breaker_state{service="openai:gpt-5"} 2.0' in metrics.render()

@@ -328,3 +328,57 @@ def test_schema_of_settings_is_json_and_knows_every_section() -> None:
 def test_settings_once_loaded_cannot_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         loaded().settings.worker.slot = 4
+
+
+ROUTED = '[provider]\nkind = "openai"\n[routes]\ndefault = ["openai:gpt-5-mini", "anthropic:claude-haiku-4-5"]\n'
+
+
+def test_routes_of_the_file_are_read_in_order(tmp_path: Path) -> None:
+    got = loaded(cwd=written(tmp_path, ROUTED))
+
+    assert {"default": ("openai:gpt-5-mini", "anthropic:claude-haiku-4-5")} == got.settings.routes
+    assert f"file {tmp_path / 'streams.toml'}" == row(got, "routes")[1]
+
+
+def test_faults_of_routes_are_all_told_with_their_place(tmp_path: Path) -> None:
+    """B93."""
+    text = '[routes]\na = ["oracle:x", "echo"]\nb = []\nc = ["echo:x", "echo:x"]\n'
+
+    assert ["routes.a.0", "routes.a.1", "routes.b", "routes.c"] == [
+        one.path for one in refused(cwd=written(tmp_path, text)).violations
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ"),
+    [({"provider.kind": "echo"}, {}), ({"provider.kind": "anthropic"}, {}), ({}, {"STREAMS_PROVIDER__KIND": "echo"})],
+)
+def test_provider_named_by_a_stronger_source_puts_the_routes_of_the_file_aside(
+    flags: dict[str, object], environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Who asks for the free provider, or for the demo, pays nobody."""
+    got = loaded(flags, environ, written(tmp_path, ROUTED))
+
+    assert ({}, "default") == (got.settings.routes, got.origins["routes"])
+
+
+def test_other_settings_of_a_stronger_source_leave_the_routes(tmp_path: Path) -> None:
+    got = loaded({"worker.slot": 1}, {"STREAMS_INFER__IN_FLIGHT": "9"}, written(tmp_path, ROUTED))
+
+    assert ["default"] == list(got.settings.routes)
+
+
+@pytest.mark.parametrize("candidates", ['["openai:gpt-5"]', '["echo:a", "anthropic:claude-haiku-4-5"]'])
+def test_paid_route_by_environment_alone_is_refused(candidates: str) -> None:
+    [violation] = refused(environ={"STREAMS_ROUTES__DEFAULT": candidates}).violations
+
+    assert ("routes", "the environment alone may not choose it") == (violation.path, violation.reason)
+
+
+@pytest.mark.parametrize(("flags", "candidates"), [({}, ("echo:a", "echo:b")), ({"provider.kind": "openai"}, ())])
+def test_route_by_environment_to_a_chosen_provider_is_taken(
+    flags: dict[str, object], candidates: tuple[str, ...]
+) -> None:
+    got = loaded(flags, {"STREAMS_ROUTES__DEFAULT": '["echo:a", "echo:b"]'})
+
+    assert candidates == got.settings.routes.get("default", ())

@@ -10,17 +10,26 @@ from hypothesis import strategies as st
 
 from streams import testing
 from streams.adapters.providers.echo import EchoPolicy, EchoProvider
+from streams.decisions import parking
+from streams.decisions.breaker import BreakerPolicy, Closed, Open, Probe
 from streams.decisions.limits import AdmissionPolicy
+from streams.decisions.retry import RetryPolicy
 from streams.engine.ticks import VALUE
 from streams.pipeline import compose
 from streams.ports import Call, Found, Query
 from streams.stage import Output, Outputs, Record, Scope, Stage, Table
+from streams.stages import breaker, park
 from streams.testing import HandClock, Pipeline
-from topics import wire
+from tests.support.breakers import POLICY, SERVICE, order, told
+from tests.support.loops import in_loop
+from topics import calls, wire
 from topics.answer import Answer
 from topics.catalog import (
     ADMITTED,
     ASSEMBLED,
+    BREAKER_TICKS,
+    BREAKERS,
+    CALLS,
     CATALOG,
     DEAD_LETTERS,
     DEDUPED,
@@ -32,8 +41,9 @@ from topics.catalog import (
     RETRIEVED,
     TICKS,
 )
-from topics.errors import ConfigurationError, TransportError, WorkerError
+from topics.errors import ConfigurationError, TransportError
 from topics.messages import Reply, Retrieved
+from topics.provider_errors import WorkerError
 
 START_MS = HandClock().now_ms()
 Slow = Callable[[float], EchoProvider]
@@ -738,3 +748,226 @@ def test_move_of_an_idle_pipeline_changes_nothing() -> None:
 
 def test_example_of_the_module_is_true() -> None:
     assert (0, 2) == tuple(doctest.testmod(testing))
+
+
+# -- parked records
+
+
+PARKED_FOR = (30.0, 5.0)
+
+
+def lot(tiers: tuple[float, ...] = PARKED_FOR, key: bytes = b"k", value: bytes = b"{}") -> tuple[Any, ...]:
+    """Arguments of ``write`` for a record that waits in these tiers."""
+    topic, headers = parking.output(ASSEMBLED["low"], tiers, RetryPolicy().tiers_s)
+    return topic, value, key, headers
+
+
+def keeper(**parts: Any) -> Pipeline:
+    """A pipeline in which nobody takes what comes back."""
+    return Pipeline(wired=lambda given: (park.stage(),), partitions=1, **parts)
+
+
+def back(pipeline: Pipeline) -> list[tuple[bytes | None, float]]:
+    """The keys of what came back, and seconds after the start."""
+    records = pipeline.records(ASSEMBLED["low"])
+    return [(record.key, (record.timestamp_ms - START_MS) / 1000) for record in records]
+
+
+@in_loop
+async def test_settled_pipeline_winds_over_all_tiers_of_a_parked_record() -> None:
+    pipeline = keeper()
+    pipeline.write(*lot((30.0, 5.0, 5.0)))
+
+    await pipeline.settle()
+
+    assert [(b"k", 40.0)] == back(pipeline)
+
+
+@pytest.mark.parametrize(("seconds", "there"), [(34.999, []), (35.0, [(b"k", 35.0)]), (600.0, [(b"k", 35.0)])])
+def test_advanced_pipeline_gives_a_parked_record_back_at_its_time(seconds: float, there: list[Any]) -> None:
+    async def advanced() -> list[Any]:
+        pipeline = keeper()
+        pipeline.write(*lot())
+        await pipeline.advance(seconds)
+        return back(pipeline)
+
+    assert there == asyncio.run(advanced())
+
+
+@in_loop
+async def test_parked_records_of_one_tier_come_back_in_their_order() -> None:
+    pipeline = keeper()
+    for key in (b"a", b"b", b"c"):
+        pipeline.write(*lot((5.0,), key))
+        await pipeline.advance(1.0)
+
+    await pipeline.settle()
+
+    assert [(b"a", 5.0), (b"b", 6.0), (b"c", 7.0)] == back(pipeline)
+
+
+@in_loop
+async def test_parked_records_of_other_tiers_do_not_wait_for_one_another() -> None:
+    pipeline = keeper()
+    pipeline.write(*lot((600.0,), b"long"))
+    pipeline.write(*lot((5.0,), b"short"))
+
+    await pipeline.settle()
+
+    assert [(b"short", 5.0), (b"long", 600.0)] == back(pipeline)
+
+
+@in_loop
+async def test_parked_record_waits_the_seconds_of_the_policy() -> None:
+    pipeline = keeper(retry=RetryPolicy(tiers_s=(1.0, 2.0, 3.0, 4.0)))
+    topic, headers = parking.output(ASSEMBLED["low"], (4.0, 2.0), (1.0, 2.0, 3.0, 4.0))
+    pipeline.write(topic, b"{}", b"k", headers)
+
+    await pipeline.settle()
+
+    assert [(b"k", 6.0)] == back(pipeline)
+
+
+@in_loop
+async def test_parked_record_of_a_whole_pipeline_ticks_on_while_it_waits() -> None:
+    pipeline = Pipeline(partitions=1)
+    pipeline.write(*lot((5.0,)))
+
+    await pipeline.settle()
+
+    assert 5 == len(pipeline.records(TICKS))
+
+
+@in_loop
+async def test_parked_record_delivered_again_comes_back_a_second_time_at_once() -> None:
+    pipeline = keeper()
+    pipeline.write(*lot((5.0,)))
+    await pipeline.settle()
+
+    pipeline.redeliver("parked.1", 0, 0)
+    await pipeline.settle()
+
+    assert [(b"k", 5.0), (b"k", 5.0)] == back(pipeline)
+
+
+@in_loop
+async def test_parked_record_without_a_way_back_becomes_a_failure() -> None:
+    pipeline = keeper()
+    pipeline.write("parked.1", b"{}", b"k")
+
+    await pipeline.settle()
+
+    assert [b"k"] == [record.key for record in pipeline.records(FAILED)]
+
+
+@in_loop
+async def test_pipeline_that_parks_nothing_is_settled_without_winding() -> None:
+    pipeline = keeper()
+
+    await pipeline.settle()
+
+    assert START_MS == pipeline.clock.now_ms()
+
+
+# -- breakers
+
+
+def breaking(policy: BreakerPolicy = POLICY) -> tuple[Pipeline, Any]:
+    """A pipeline of the stage `breaker` alone, and the board that `infer` is given."""
+    given: list[Any] = []
+
+    def wired(parts: Any) -> tuple[Stage, ...]:
+        given.append(parts.board)
+        return (breaker.stage(parts.breaker),)
+
+    return Pipeline(breaker=policy, wired=wired), given[0]
+
+
+def tells(pipeline: Pipeline, board: Any, *outcomes: str, epoch: int = 0, probe: bool = False) -> None:
+    now_ms = pipeline.clock.now_ms()
+    for outcome in outcomes:
+        board.told(SERVICE, epoch, outcome, now_ms, now_ms, probe)
+
+
+@in_loop
+async def test_calls_that_fail_in_memory_open_the_breaker_by_the_stages_word() -> None:
+    """B27."""
+    pipeline, board = breaking()
+    tells(pipeline, board, "failed", "failed", "failed")
+    await pipeline.settle()
+
+    assert [b'"open"' in (word.value or b"") for word in pipeline.records(BREAKERS)] == [True]
+    assert Open(START_MS, START_MS + 1000) == board.verdict(SERVICE, START_MS)
+
+
+@in_loop
+async def test_breaker_in_memory_recovers_by_probes_on_the_hand_clock() -> None:
+    """B29, B34."""
+    pipeline, board = breaking()
+    tells(pipeline, board, "failed", "failed", "failed")
+    verdicts: list[Any] = []
+    for _ in range(4):
+        await pipeline.advance(1.0)
+        board.verdict(SERVICE, pipeline.clock.now_ms())
+        await pipeline.settle()
+        verdicts.append(board.verdict(SERVICE, pipeline.clock.now_ms()))
+        if isinstance(verdicts[-1], Probe):
+            tells(pipeline, board, "ok", epoch=1, probe=True)
+
+    assert [Probe(1), Probe(1), Closed(2), Closed(2)] == verdicts
+
+
+@in_loop
+async def test_order_written_in_memory_reaches_the_board() -> None:
+    """B40."""
+    pipeline, board = breaking()
+    pipeline.write(CALLS, wire.encode(order("trip", 60.0)), SERVICE.encode())
+    await pipeline.settle()
+
+    assert Open(START_MS, START_MS + 60_000) == board.verdict(SERVICE, START_MS)
+
+
+@in_loop
+async def test_calls_folded_in_memory_alone_come_again_after_a_move() -> None:
+    pipeline, board = breaking()
+    tells(pipeline, board, "failed", "failed")
+    await pipeline.settle()
+    await pipeline.move()
+    tells(pipeline, board, "failed")
+    await pipeline.settle()
+
+    assert [1] == [wire.decode(word.value, calls.Breaker).epoch for word in pipeline.records(BREAKERS)]
+
+
+@in_loop
+async def test_calls_that_a_tick_has_written_do_not_come_again() -> None:
+    pipeline, _ = breaking()
+    pipeline.write(CALLS, wire.encode(told("ff")), SERVICE.encode())
+    await pipeline.advance(1.0)
+    [before] = [reader.next for reader in pipeline._readers if reader.topic == CALLS and reader.next]
+    await pipeline.move()
+
+    assert [before] == [reader.next for reader in pipeline._readers if reader.topic == CALLS and reader.next]
+
+
+@in_loop
+async def test_each_clock_that_is_read_ticks_each_second() -> None:
+    pipeline, _ = breaking()
+    await pipeline.advance(3.0)
+
+    assert (0, 6) == (len(pipeline.records(TICKS)), len(pipeline.records(BREAKER_TICKS)))
+
+
+def test_board_of_the_user_is_left_alone() -> None:
+    class Mine:
+        """A board."""
+
+    given: list[Any] = []
+
+    def wired(parts: Any) -> tuple[Stage, ...]:
+        given.append(parts.board)
+        return ()
+
+    Pipeline(board=Mine(), wired=wired)
+
+    assert [Mine] == list(map(type, given))

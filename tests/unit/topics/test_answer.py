@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from topics import errors
+from topics import errors, provider_errors
 from topics.answer import ERROR_KINDS, Answer, AnswerError, ErrorKind, Source, Status, error_kind, rfc3339
 from topics.messages import Usage
 from topics.wire import decode, encode
@@ -69,7 +69,7 @@ def test_answer_with_a_misfit_is_refused(fields):
 def test_answer_fields_stand_in_the_order_of_the_contract():
     order = (
         "id status text message finish_reason model provider source same_as usage saved_usage cost_usd_micros error "
-        "attempts request_hash received_at finished_at work_s metadata"
+        "attempts request_hash received_at finished_at work_s metadata tries"
     )
 
     assert order.split() == list(Answer.model_fields)
@@ -116,7 +116,7 @@ def test_error_kind_outside_the_list_is_internal(kind):
 
 
 @pytest.mark.parametrize(
-    "error", [errors.WorkerError, errors.DeadlineExceeded, errors.DecodingError, errors.RecordTooLarge]
+    "error", [provider_errors.WorkerError, errors.DeadlineExceeded, errors.DecodingError, errors.RecordTooLarge]
 )
 def test_error_that_can_end_a_request_has_its_kind_in_the_list(error):
     assert error.kind in ERROR_KINDS

@@ -10,6 +10,7 @@ from topics.catalog import (
     DOCUMENT_BYTES,
     INTERNAL_BYTES,
     LANES,
+    NOTE_BYTES,
     PROMPT_BYTES,
     TICK_BYTES,
     Names,
@@ -26,16 +27,29 @@ GOLDEN = {
     "assembled.high": "prompts.assembled.high",
     "assembled.normal": "prompts.assembled.normal",
     "assembled.low": "prompts.assembled.low",
+    "parked.1": "prompts.parked.1",
+    "parked.2": "prompts.parked.2",
+    "parked.3": "prompts.parked.3",
+    "parked.4": "prompts.parked.4",
     "inferred": "prompts.inferred",
     "refined": "prompts.refined",
     "failed": "prompts.failed",
     "results": "results",
     "ticks": "prompts.ticks",
+    "ticks.breaker": "prompts.ticks.breaker",
+    "ticks.park": "prompts.ticks.park",
+    "calls": "prompts.calls",
+    "breakers": "prompts.breakers",
     "documents": "documents",
     "dead-letters": "dead-letters",
+    "letters": "prompts.letters",
 }
 PUBLIC = ("prompts", "results", "documents", "dead-letters")
 INTERNAL = tuple(name for name in GOLDEN if name not in PUBLIC)
+TICKING = ("ticks", "ticks.breaker", "ticks.park")
+DAILY = (*TICKING, "calls")
+SMALL = {**dict.fromkeys(TICKING, TICK_BYTES), "letters": NOTE_BYTES}
+LATEST = ("documents", "breakers")
 
 
 def settings(name, replication=1, retention_d=7.0):
@@ -109,8 +123,9 @@ def test_catalog_entry_is_public_exactly_where_users_touch_it(name):
     [
         ("results", 7),
         ("dead-letters", 30),
-        ("ticks", 1),
-        *((name, None) for name in ("prompts", "documents", *INTERNAL) if name != "ticks"),
+        ("letters", 30),
+        *((name, 1) for name in DAILY),
+        *((name, None) for name in ("prompts", "documents", *INTERNAL) if name not in (*DAILY, "letters")),
     ],
 )
 def test_topic_keeps_what_is_unanswered_forever_and_the_rest_for_a_time(name, days):
@@ -122,6 +137,12 @@ def test_topic_keeps_what_is_unanswered_forever_and_the_rest_for_a_time(name, da
 @pytest.mark.parametrize(("retention_d", "kept"), [(1, "86400000"), (0.5, "43200000"), (30, "2592000000")])
 def test_results_keep_for_the_retention_that_is_set(retention_d, kept):
     assert kept == settings("results", retention_d=retention_d)["retention.ms"]
+
+
+@pytest.mark.parametrize("name", ["dead-letters", "letters"])
+@pytest.mark.parametrize(("retention_d", "days"), [(1, 30), (30, 30), (31, 31), (365, 365)])
+def test_dead_letters_keep_for_thirty_days_or_the_retention(name, retention_d, days):
+    assert str(days * DAY_MS) == settings(name, retention_d=retention_d)["retention.ms"]
 
 
 @pytest.mark.parametrize("name", CATALOG)
@@ -139,7 +160,7 @@ def test_topic_of_any_kind_has_the_setting(name, setting, value):
 
 @pytest.mark.parametrize("name", CATALOG)
 def test_topic_is_compacted_only_where_the_last_record_of_a_key_counts(name):
-    assert ("compact" if name == "documents" else "delete") == settings(name)["cleanup.policy"]
+    assert ("compact" if name in LATEST else "delete") == settings(name)["cleanup.policy"]
 
 
 @pytest.mark.parametrize(
@@ -147,10 +168,10 @@ def test_topic_is_compacted_only_where_the_last_record_of_a_key_counts(name):
     [
         ("prompts", PROMPT_BYTES),
         ("documents", DOCUMENT_BYTES),
-        ("ticks", TICK_BYTES),
+        *SMALL.items(),
         ("dead-letters", DEAD_LETTER_BYTES),
         ("results", INTERNAL_BYTES),
-        *((name, INTERNAL_BYTES) for name in INTERNAL if name != "ticks"),
+        *((name, INTERNAL_BYTES) for name in INTERNAL if name not in SMALL),
     ],
 )
 def test_topic_message_limit_leaves_room_for_key_and_framing(name, limit):
@@ -180,6 +201,6 @@ def test_changelog_settings_are_compacted_and_as_wide_as_internal_topics():
 
 
 def test_no_topic_name_is_refused_by_kafka():
-    allowed = set("abcdefghijklmnopqrstuvwxyz.-")
+    allowed = set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
     assert set() == {char for name in Names().known() for char in name} - allowed

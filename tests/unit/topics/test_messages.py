@@ -68,7 +68,17 @@ def test_grown_message_leaves_the_original_alone():
 
 
 def test_shrunk_message_drops_only_the_named_fields():
-    spent = ("passages", "snapshot", "rendered", "template_hash", "system_hash", "ratio_version", "cut")
+    spent = (
+        "passages",
+        "snapshot",
+        "rendered",
+        "template_hash",
+        "system_hash",
+        "ratio_version",
+        "cut",
+        "hop",
+        "due_ms",
+    )
     message = shrunk(door.assembled(later=1), Inferred, *spent, reply=door.reply())
 
     assert door.inferred(later=1) == message
@@ -126,6 +136,15 @@ def test_origin_coordinates_read_as_people_write_them():
     assert "prompts/3/1042" == door.origin().at
 
 
+@pytest.mark.parametrize(
+    ("deadline_ms", "keep_until_ms", "expires_ms"),
+    [(None, None, None), (5, None, 5), (None, 7, 7), (5, 7, 5), (9, 7, 7)],
+)
+@pytest.mark.parametrize("build", [door.admitted, door.deduped, door.assembled])
+def test_message_expires_at_the_earlier_of_its_ends(build, deadline_ms, keep_until_ms, expires_ms):
+    assert expires_ms == build(deadline_ms=deadline_ms, keep_until_ms=keep_until_ms).expires_ms
+
+
 def test_message_once_made_cannot_change():
     with pytest.raises(ValidationError):
         door.admitted().id = "b-2"
@@ -140,6 +159,7 @@ def test_message_once_made_cannot_change():
         (SMALLEST, "metadata", {}),
         (SMALLEST, "lane", "normal"),
         (SMALLEST, "deadline_ms", None),
+        (SMALLEST, "keep_until_ms", None),
         (LOST, "outcome", "failed"),
         (LOST, "disposition", "permanent"),
         (LOST, "attempts", 1),

@@ -143,7 +143,7 @@ def test_encode_golden_message_stays_as_old_workers_wrote_it():
     golden = (
         b'{"v":1,"id":"a-1","tenant":null,"lineage":0,"identity":"i","request_hash":"r","origin":{"topic":"prompts",'
         b'"partition":3,"offset":1042,"timestamp_ms":1769860800000,"hash":"h"},"metadata":{},"dedup_key":"c:k",'
-        b'"lane":"normal","deadline_ms":null,"template_version":null,"work":{"messages":[{"role":"user","content":"h\xc3\xa9"}],'
+        b'"lane":"normal","deadline_ms":null,"keep_until_ms":null,"template_version":null,"work":{"messages":[{"role":"user","content":"h\xc3\xa9"}],'
         b'"model":"default","params":{},"retrieve":null,"template":null}}'
     )
 

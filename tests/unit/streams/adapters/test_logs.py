@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from streams.adapters import logs
 from streams.adapters.logs import LONGEST, LogObserver, configure, redact
 from streams.ports import Observation
-from topics.errors import DecodingError, WorkerError
+from topics.errors import DecodingError
+from topics.provider_errors import WorkerError
 
 PROMPT = "the secret recipe of my grandmother"
 FORBIDDEN = [

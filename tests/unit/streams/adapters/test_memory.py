@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.adapters.clock import HandClock
-from streams.adapters.memory import Faults, Log, MemoryScope, Rows, Store, checked, refused, shelf_of
+from streams.adapters.memory import Faults, Log, MemoryScope, Reader, Rows, Store, checked, refused, shelf_of
 from streams.stage import Output, Outputs, Record, Scope, Stage
 from tests.support.builders import NOW_MS, admitted, failed, record
 from tests.support.loops import in_loop
 from tests.support.scopes import turns
-from topics.catalog import ADMITTED, CATALOG, DEAD_LETTERS, DEDUPED, FAILED, PROMPTS, TICKS
+from topics.catalog import ADMITTED, BREAKER_TICKS, CALLS, CATALOG, DEAD_LETTERS, DEDUPED, FAILED, PROMPTS, TICKS
 from topics.errors import ConfigurationError, RecordTooLarge
 from topics.messages import Origin
 
@@ -405,19 +405,79 @@ def test_output_checked_may_weigh_what_its_topic_takes(topic: str, over: int) ->
 
 @pytest.mark.parametrize(("topic", "written"), [(ADMITTED, FAILED), (PROMPTS, FAILED), (FAILED, DEAD_LETTERS)])
 def test_record_refused_goes_where_the_engine_writes_it(topic: str, written: str) -> None:
-    output = refused(stage(), record(admitted(), topic=topic), KeyError("secret"), NOW_MS)
+    [output] = refused(stage(), record(admitted(), topic=topic), KeyError("secret"), NOW_MS)
 
     assert (written, "failed", b"one") == (output.topic, output.decision, dict(output.headers)["prompts.stage"])
 
 
 def test_record_refused_as_a_dead_letter_names_its_group() -> None:
-    output = refused(stage(), record(failed(), topic=FAILED), KeyError("secret"), NOW_MS)
+    [output] = refused(stage(), record(failed(), topic=FAILED), KeyError("secret"), NOW_MS)
 
     assert b"prompts.core" == dict(output.headers)["prompts.error.group"]
 
 
 def test_record_refused_tells_no_words_of_a_foreign_error() -> None:
     """B98."""
-    output = refused(stage(), record(admitted()), KeyError("secret"), NOW_MS)
+    [output] = refused(stage(), record(admitted()), KeyError("secret"), NOW_MS)
 
     assert "KeyError" == orjson.loads(output.value or b"")["failure"]["message"]
+
+
+# -- who hears, and who reads
+
+
+@pytest.mark.parametrize(("topic", "heard"), [(ADMITTED, [b"a", b"b"]), (PROMPTS, [])])
+def test_record_appended_is_told_to_who_hears_its_topic(topic: str, heard: list[bytes]) -> None:
+    kept, told = log(), list[bytes | None]()
+    kept.heard[ADMITTED] = lambda record: told.append(record.value)
+    for value in (b"a", b"b"):
+        kept.append(topic, None, value, (), None)
+
+    assert heard == told
+
+
+HOLDING = Stage("one", "core", (CALLS, BREAKER_TICKS), (), lambda record, scope: (), holds=frozenset({CALLS}))
+
+
+def reader(topic: str, number: int = 0, of: Stage = HOLDING, **fields: int) -> Reader:
+    return Reader(of, topic, number, [], **fields)
+
+
+@pytest.mark.parametrize(("topic", "done"), [(CALLS, 3), (BREAKER_TICKS, 7)])
+def test_reader_of_a_held_topic_is_done_up_to_what_was_kept(topic: str, done: int) -> None:
+    assert done == reader(topic, next=7, kept=3).done
+
+
+@pytest.mark.parametrize(
+    ("covering", "covered", "covers"),
+    [
+        (reader(BREAKER_TICKS), reader(CALLS), True),
+        (reader(CALLS), reader(BREAKER_TICKS), False),
+        (reader(CALLS), reader(CALLS), False),
+        (reader(BREAKER_TICKS), reader(BREAKER_TICKS), False),
+        (reader(BREAKER_TICKS, 1), reader(CALLS), False),
+        (reader(BREAKER_TICKS, of=stage()), reader(CALLS), False),
+    ],
+)
+def test_reader_covers_what_its_stage_holds_in_its_partition(covering: Reader, covered: Reader, covers: bool) -> None:
+    assert covers == covering.covers(covered)
+
+
+@pytest.mark.parametrize(("offset", "next_one"), [(-5, 0), (0, 0), (3, 3), (9, 7)])
+def test_reader_goes_back_but_never_on(offset: int, next_one: int) -> None:
+    one = reader(CALLS, next=7)
+    one.back_to(offset)
+
+    assert next_one == one.next
+
+
+@pytest.mark.parametrize("topic", [TICKS, BREAKER_TICKS, CALLS])
+def test_record_that_is_nobodys_work_is_refused_in_silence(topic: str) -> None:
+    assert [] == refused(stage(), record(b"", topic=topic), KeyError("x"), NOW_MS)
+
+
+def test_idle_record_gets_what_it_waited_for() -> None:
+    async def news() -> str:
+        return "news"
+
+    assert "news" == asyncio.run(scope(Store(HandClock())).idle(news()))

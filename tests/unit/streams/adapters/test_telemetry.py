@@ -102,12 +102,25 @@ def test_ticks_are_counted_but_are_no_work() -> None:
     assert 'work_seconds_count{stage="dedup"}' not in shown
 
 
-def test_cancelled_calls_are_counted() -> None:
-    counted = metrics()
-    counted.count_cancelled("infer", 3)
-    counted.count_cancelled("infer")
+@pytest.mark.parametrize(
+    ("action", "name"),
+    [
+        ("rebalanced", "calls_cancelled_total"),
+        ("cancelled", "calls_cancelled_total"),
+        ("trimmed", "trimmed_records_total"),
+    ],
+)
+def test_what_the_engine_tells_is_counted_by_its_own_number(action: str, name: str) -> None:
+    counted = metrics(*(Observation("engine", action, "infer", 0, 9, outputs=count) for count in (3, 1)))
 
-    assert 4 == value(counted, "calls_cancelled_total", "infer")
+    assert 4 == value(counted, name, "infer")
+    assert value(counted, "records_total", "engine", action) is None
+
+
+def test_records_that_had_to_stay_are_counted_by_reason() -> None:
+    counted = metrics(Observation("engine", "untrimmed", "prompts", 0, 0, kind="no_commit"))
+
+    assert 1 == value(counted, "failures_total", "engine", "no_commit")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +130,7 @@ def test_cancelled_calls_are_counted() -> None:
         ("calls_running", ("infer",)),
         ("held_records", ("deduped", "3")),
         ("lag_records", ("prompts.core", "prompts", "0")),
+        ("breaker_state", ("openai:gpt-5",)),
     ],
 )
 def test_gauge_is_asked_at_each_scrape(gauge: str, labels: tuple[str, ...]) -> None:
@@ -146,12 +160,14 @@ def test_names_of_metrics_are_stable() -> None:
         "prompt_streams_outputs",
         "prompt_streams_failures",
         "prompt_streams_calls_cancelled",
+        "prompt_streams_trimmed_records",
         "prompt_streams_work_seconds",
         "prompt_streams_wait_seconds",
         "prompt_streams_ready",
         "prompt_streams_calls_running",
         "prompt_streams_held_records",
         "prompt_streams_lag_records",
+        "prompt_streams_breaker_state",
     }
 
     assert expected == names(metrics())

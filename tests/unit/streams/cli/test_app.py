@@ -31,7 +31,7 @@ def test_commands_are_those_that_exist():
     assert {verb for verb in VERBS if f" {verb} " in shown} == VERBS
 
 
-@pytest.mark.parametrize("absent", ["dlq", "replay", "why", "drill", "breaker", "erase"])
+@pytest.mark.parametrize("absent", ["replay", "why", "breaker", "erase"])
 def test_command_that_does_not_exist_yet_is_not_offered(absent):
     assert 2 == streams(absent).code
 

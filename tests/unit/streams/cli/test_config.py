@@ -94,3 +94,29 @@ def test_check_of_templates_names_what_is_wrong_with_them(tmp_path, text, told):
     ran = run_at(["config", "check"], given(cwd=tmp_path))
 
     assert (2, True) == (ran.code, told in ran.err)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "told"),
+    [
+        ('default = ["echo:a", "echo:b"]', 0, "settings fit"),
+        ('default = ["openai:gpt-5", "anthropic:claude-haiku-4-5"]', 2, "provider.anthropic.api_key = unset"),
+        ('default = ["openai:gpt-5", "anthropic:claude-haiku-4-5"]', 2, "provider.openai.base_url = unset"),
+        ('default = ["oracle:x"]', 2, "routes.default.0 = 'oracle:x': Value error, there is no provider 'oracle'"),
+        ("default = []", 2, "routes.default"),
+        ('default = ["echo:a", "echo:a"]', 2, "'echo:a' stands in it twice"),
+    ],
+)
+def test_check_of_routes_names_what_cannot_be_called(tmp_path, text, code, told):
+    (tmp_path / "streams.toml").write_text(f"[routes]\n{text}\n")
+    ran = run_at(["config", "check"], given(cwd=tmp_path))
+
+    assert (code, True) == (ran.code, told in ran.err)
+
+
+@pytest.mark.parametrize("tiers", ["[1, 2, 3]", "[4, 3, 2, 1]"])
+def test_check_of_retry_names_tiers_that_are_not_four_in_order(tmp_path, tiers):
+    (tmp_path / "streams.toml").write_text(f"[retry]\ntiers_s = {tiers}\n")
+    ran = run_at(["config", "check"], given(cwd=tmp_path))
+
+    assert (2, True) == (ran.code, "retry.tiers_s" in ran.err)

@@ -124,7 +124,7 @@ def test_outside_without_anything_is_this_process(monkeypatch, tmp_path):
 def test_flow_of_the_real_outside_is_the_pipelines():
     stages = connect.flow(load({}, {}, connect.Path("/nonexistent")).settings)
 
-    assert ("admit", "deliver") == (stages[0].name, stages[-2].name)
+    assert ("admit", "bury") == (stages[0].name, stages[-1].name)
 
 
 def test_real_cluster_is_the_clients_door_and_more():

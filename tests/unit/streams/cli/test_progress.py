@@ -6,7 +6,7 @@ from contextlib import redirect_stderr
 
 import pytest
 
-from streams.cli.progress import bar, described, ended
+from streams.cli.progress import bar, counting, described, ended
 from streams.decisions.totals import Totals
 from tests.support.commands import Screen
 
@@ -45,3 +45,13 @@ def test_ended_rows_are_those_with_any_end(made, rows):
 @pytest.mark.parametrize(("made", "text"), [(totals(9), ""), (totals(9, failed=1200), "1,200 wrong")])
 def test_description_is_empty_while_all_is_well(made, text):
     assert text == described(made)
+
+
+@pytest.mark.parametrize(("stream", "seen"), [(io.StringIO, False), (Screen, True)])
+def test_count_of_things_is_shown_on_a_terminal_only(stream, seen):
+    out = stream()
+    with redirect_stderr(out), counting(7) as tell:
+        tell(3)
+
+    assert seen == ("3/7" in out.getvalue())
+    assert seen or "" == out.getvalue()

@@ -6,11 +6,13 @@ import os
 import pytest
 
 from streams.cli import status
+from streams.cli.letters import now_ms
+from streams.engine.lag import Lag
 from streams.local import ready
 from streams.local.ready import Up
 from tests.support.commands import ADDRESS, stage, streams
 from tests.support.fake_cluster import FakeKafka
-from topics.catalog import DEAD_LETTERS, PROMPTS, Names
+from topics.catalog import DAY_MS, DEAD_LETTERS, PROMPTS, Names
 
 NAMES = Names()
 
@@ -78,6 +80,57 @@ def test_two_groups_on_one_topic_have_a_lag_each():
     lags = asyncio.run(kafka.lags(status.reads(stages, NAMES)))
 
     assert [1, 5] == [row["lag"] for row in status.waiting(stages, NAMES, lags)]
+
+
+def lag(group="prompts.core", topic="prompts", partition=0, committed=3):
+    return Lag(group, topic, partition, committed, 0, 9)
+
+
+@pytest.mark.parametrize(
+    ("late", "words"),
+    [
+        (lag(), ("prompts.core has not finished records of prompts", "3.5 days", "after 6.96 days", "`expired`")),
+        (lag("prompts.bury", "prompts.failed", committed=None), ("prompts.bury never committed", "of prompts.failed")),
+    ],
+)
+def test_old_work_is_told_with_whose_it_is_and_what_becomes_of_it(late, words):
+    [line] = status.warnings([late], 7.0)
+
+    assert [] == [word for word in words if word not in line]
+
+
+def test_partitions_of_one_topic_share_a_warning():
+    lags = [lag(partition=number) for number in range(4)] + [lag(topic="prompts.failed")]
+
+    assert 2 == len(status.warnings(lags, 7.0))
+
+
+@pytest.mark.parametrize(
+    ("retention_d", "half", "end"),
+    [(7.0, "than 3.5 days", "after 6.96 days"), (0.05, "0.025 days", "after 0.025 days")],
+)
+def test_warning_names_half_of_the_retention_and_the_end(retention_d, half, end):
+    [line] = status.warnings([lag()], retention_d)
+
+    assert half in line
+    assert end in line
+
+
+@pytest.mark.parametrize(
+    ("age_d", "committed", "warned"), [(3.4, 0, 0), (3.6, 0, 1), (3.6, None, 1), (3.6, 1, 0), (30, 0, 1)]
+)
+def test_status_warns_of_work_older_than_half_of_the_retention(age_d, committed, warned):
+    kafka = FakeKafka(committed={("prompts.core", "prompts"): committed})
+    kafka.put(PROMPTS, b"k", b"v", timestamp_ms=now_ms() - round(age_d * DAY_MS))
+
+    assert warned == streams("status", kafka=kafka).err.count("warning: prompts.core")
+
+
+def test_dead_letters_that_are_old_are_no_work():
+    kafka = FakeKafka()
+    kafka.put(DEAD_LETTERS, b"k", b"v", timestamp_ms=now_ms() - 29 * DAY_MS)
+
+    assert "warning" not in streams("status", kafka=kafka).err
 
 
 def up_here(tmp_path, brokers=ADDRESS, metrics="http://127.0.0.1:1/metrics"):

@@ -1,10 +1,14 @@
 """Each outcome's answer: every field from records, none from a clock."""
 
+from typing import Any
+
+import orjson
 import pytest
 
 from streams.decisions import answers
 from tests.support import door
-from topics.messages import Failure, Usage
+from topics.answer import AnswerTry
+from topics.messages import Failure, Try, Usage
 from topics.wire import decode, encode
 
 AT = "2026-01-31T12:00:00.000Z"
@@ -23,6 +27,7 @@ COMPLETED = {
     "cost_usd_micros": 12,
     "error": None,
     "attempts": 2,
+    "tries": None,
     "request_hash": "cd" * 32,
     "received_at": AT,
     "finished_at": "2026-01-31T12:00:00.800Z",
@@ -76,7 +81,18 @@ def test_refused_request_has_reason_and_times_of_its_record():
 
 def test_refused_request_lacks_everything_a_call_gives():
     answer = answers.refused("a-1", door.origin(), "r", request_hash="ff")
-    lacking = {"text", "message", "finish_reason", "model", "provider", "source", "same_as", "usage", "saved_usage"}
+    lacking = {
+        "text",
+        "message",
+        "finish_reason",
+        "model",
+        "provider",
+        "source",
+        "same_as",
+        "usage",
+        "saved_usage",
+        "tries",
+    }
 
     assert lacking == nulls(answer)
 
@@ -138,7 +154,18 @@ def test_given_up_answer_without_a_paid_call_costs_nothing():
 
 
 def test_given_up_answer_lacks_everything_a_call_gives():
-    lacking = {"text", "message", "finish_reason", "model", "provider", "source", "same_as", "usage", "saved_usage"}
+    lacking = {
+        "text",
+        "message",
+        "finish_reason",
+        "model",
+        "provider",
+        "source",
+        "same_as",
+        "usage",
+        "saved_usage",
+        "tries",
+    }
 
     assert lacking == nulls(answers.given_up(door.failed()))
 
@@ -161,3 +188,56 @@ def test_reply_bought_by_another_costs_nothing():
         answer.work_s,
     )
     assert (Usage(), usage) == (answer.usage, answer.saved_usage)
+
+
+def tried(kind: str | None = "provider_unavailable", *, at_ms: int = 0, **fields: Any) -> Try:
+    return Try(provider="openai", model="small", kind=kind, at_ms=door.NOON_MS + at_ms, work_s=0.25, **fields)
+
+
+def test_answer_after_failed_calls_tells_them_and_the_one_that_gave_it() -> None:
+    reply = door.reply(provider="anthropic", model="large", work_s=0.5, finished_ms=door.NOON_MS + 3_500)
+    answer = answers.completed(door.inferred(reply, tries=(tried(), tried("provider_timeout", at_ms=1_000))))
+
+    assert (
+        AnswerTry(provider="openai", model="small", kind="provider_unavailable", at=AT, work_s=0.25),
+        AnswerTry(
+            provider="openai", model="small", kind="provider_timeout", at="2026-01-31T12:00:01.000Z", work_s=0.25
+        ),
+        AnswerTry(provider="anthropic", model="large", kind=None, at="2026-01-31T12:00:03.000Z", work_s=0.5),
+    ) == answer.tries
+
+
+def test_answer_of_the_first_call_tells_no_tries() -> None:
+    assert answers.completed(door.inferred()).tries is None
+
+
+@pytest.mark.parametrize(("kinds", "told"), [([], None), (["a"], None), (["provider_timeout"] * 3, 3)])
+def test_given_up_answer_tells_its_tries_where_they_were_several(kinds: list[str], told: int | None) -> None:
+    tries = answers.given_up(door.failed(tries=tuple(tried(kind) for kind in kinds))).tries
+
+    assert told == (tries and len(tries))
+
+
+def test_try_of_a_foreign_kind_is_told_as_internal() -> None:
+    tries = answers.given_up(door.failed(tries=(tried("KeyError"), tried("context_too_long")))).tries
+
+    assert ["internal", "context_too_long"] == [made.kind for made in tries]
+
+
+def test_answer_bought_for_another_request_has_no_tries_of_its_own() -> None:
+    assert answers.completed(door.inferred(tries=(tried(), tried()), same_as="b-1")).tries is None
+
+
+def test_shared_answer_has_no_tries_of_its_own() -> None:
+    final = answers.completed(door.inferred(tries=(tried(), tried()))).model_dump(mode="json")
+    ticket = door.admitted(request_id="a-2").model_dump(mode="json")
+
+    assert (3, None) == (len(final["tries"]), orjson.loads(answers.shared(final, ticket, "cache", 5))["tries"])
+
+
+def test_answer_with_tries_twice_has_equal_bytes() -> None:
+    """It comes from records alone, also after these were written and read."""
+    message = door.inferred(tries=(tried(retry_after_s=1.5, probe=True), tried()))
+    again = decode(encode(message), type(message))
+
+    assert encode(answers.completed(message)) == encode(answers.completed(again))

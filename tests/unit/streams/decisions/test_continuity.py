@@ -24,6 +24,11 @@ def test_lower_offset_is_a_harmless_redelivery(offset: int, expected: int) -> No
     assert InOrder(offset + 1) == judge(offset, expected, None)
 
 
+@pytest.mark.parametrize(("offset", "log_start"), [(5, 5), (5, 3), (900, 900), (900, 0)])
+def test_log_trimmed_up_to_the_committed_offset_has_no_gap(offset: int, log_start: int) -> None:
+    assert InOrder(offset + 1) == judge(offset, offset, log_start)
+
+
 @pytest.mark.parametrize("log_start", [0, 4, 5, 900])
 def test_lower_offset_is_harmless_wherever_the_log_starts(log_start: int) -> None:
     assert InOrder(5) == judge(4, 5, log_start)

@@ -13,15 +13,9 @@ from streams.stage import Record
 from tests.support.builders import KEY, NOW_MS, admitted, assembled, failed, origin, record
 from topics import wire
 from topics.catalog import CATALOG, DEAD_LETTERS, FAILED, INTERNAL_BYTES, PROMPT_BYTES, PROMPTS, Names
-from topics.errors import (
-    DeadlineExceeded,
-    DecodingError,
-    OrchestratorError,
-    RecordTooLarge,
-    TransportError,
-    WorkerError,
-)
+from topics.errors import DeadlineExceeded, DecodingError, OrchestratorError, RecordTooLarge, TransportError
 from topics.messages import Failed
+from topics.provider_errors import WorkerError
 
 DEFECT = KeyError("secret words")
 ERRORS: list[tuple[BaseException, str, str | None, bool]] = [
@@ -290,3 +284,10 @@ def test_examples_of_the_rule_are_true() -> None:
     ran = doctest.testmod(failures)
 
     assert (0, True) == (ran.failed, ran.attempted > 0)
+
+
+def test_deadline_that_passed_is_no_dead_letter() -> None:
+    with pytest.raises(DeadlineExceeded) as told:
+        raise DeadlineExceeded(1000, 1250)
+
+    assert failures.disposition_of(told.value) is None

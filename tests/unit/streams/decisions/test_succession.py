@@ -19,6 +19,24 @@ TABLE = {
 }
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "verdict"),
+    [
+        ("completed", None, "completed"),
+        ("failed", None, "shared"),
+        ("failed", "permanent", "shared"),
+        ("failed", "exhausted", "shared"),
+        ("failed", "deadline", "own"),
+        ("failed", "budget", "own"),
+        ("expired", None, "own"),
+        ("rejected", None, "own"),
+    ],
+)
+def test_twins_share_what_is_no_matter_of_one_request(status: str, reason: str | None, verdict: str) -> None:
+    """B12."""
+    assert verdict == succession.verdict(status, reason)
+
+
 @pytest.mark.parametrize("who", TABLE)
 @pytest.mark.parametrize("nth", range(3))
 def test_outcome_of_each_part_with_each_verdict_has_its_ending(who: succession.Part, nth: int) -> None:

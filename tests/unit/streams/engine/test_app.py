@@ -28,7 +28,7 @@ from streams.stage import Output, Record, Scope
 from tests.support.builders import NOW_MS, record
 from tests.support.fake_faust import NAMES, PHYSICAL, Told, event, settle, stage, stage_app, told
 from tests.support.loops import in_loop
-from topics.catalog import ADMITTED, INTERNAL_BYTES, LANES, TICKS, Names
+from topics.catalog import ADMITTED, BREAKER_TICKS, INTERNAL_BYTES, LANES, TICKS, Names
 from topics.errors import TopicRefused
 
 
@@ -295,14 +295,17 @@ async def test_rebalanced_app_forgets_what_was_made_of_the_rows(tmp_path: Path) 
 
 
 # -- ticks
-TICKING = NAMES.topic(TICKS)
+TICKING, BREAKING = NAMES.topic(TICKS), NAMES.topic(BREAKER_TICKS)
 
 
 @contextmanager
 def in_charge(directory: Path, reads: tuple[str, ...] = (ADMITTED, TICKS)) -> Iterator[StageApp]:
-    """An app that reads ticks, assigned to partitions of them and of others."""
+    """An app that reads clocks, assigned to partitions of them and of others."""
     with stage_app(directory, stage(reads=reads)) as app:
-        app.consumer.assignment = lambda: {TP(TICKING, 1), TP(TICKING, 6), TP(PHYSICAL, 2), TP("a-changelog", 3)}
+        app.consumer.assignment = lambda: {
+            *(TP(TICKING, 1), TP(TICKING, 6), TP(BREAKING, 1)),
+            *(TP(PHYSICAL, 2), TP("a-changelog", 3)),
+        }
         app.rebalances = 1
         yield app
 
@@ -310,7 +313,7 @@ def in_charge(directory: Path, reads: tuple[str, ...] = (ADMITTED, TICKS)) -> It
 @in_loop
 async def test_in_charge_of_time_is_who_reads_the_partition_of_ticks(tmp_path: Path) -> None:
     with in_charge(tmp_path) as app:
-        assert {1, 6} == app._in_charge_of()
+        assert {(TICKING, 1), (TICKING, 6), (BREAKING, 1)} == app._in_charge_of()
 
 
 @pytest.mark.parametrize(("field", "value"), [("stopping", True), ("rebalancing", True), ("rebalances", 0)])
@@ -332,7 +335,9 @@ async def test_in_charge_of_time_is_nobody_under_a_lease_that_is_over(tmp_path: 
         assert set() == app._in_charge_of()
 
 
-@pytest.mark.parametrize(("reads", "ticking"), [((ADMITTED, TICKS), True), ((ADMITTED,), False)])
+@pytest.mark.parametrize(
+    ("reads", "ticking"), [((ADMITTED, TICKS), True), ((ADMITTED, BREAKER_TICKS), True), ((ADMITTED,), False)]
+)
 @in_loop
 async def test_started_app_lets_time_pass_where_a_stage_reads_ticks(
     tmp_path: Path, reads: tuple[str, ...], ticking: bool

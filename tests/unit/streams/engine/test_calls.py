@@ -10,7 +10,7 @@ import pytest
 
 from streams.engine.calls import Calls
 from tests.support.aio import in_virtual_time, turns
-from topics.errors import WorkerError
+from topics.provider_errors import WorkerError
 
 KEY, OTHER = b"k", b"other"
 TIMEOUT = WorkerError("echo", "timeout", retryable=True)

@@ -17,7 +17,7 @@ from streams.stage import Output, Record, Scope
 from tests.support.builders import NOW_MS
 from tests.support.fake_faust import GENERATION, NAMES, PHYSICAL, Bench, FakeStream, event, message, settle
 from tests.support.loops import in_loop, until
-from topics.catalog import ADMITTED, CATALOG, TICKS
+from topics.catalog import ADMITTED, CATALOG, EXPENDABLE, TICKS
 from topics.errors import TopicRefused
 
 HERE = TP(PHYSICAL, 0)
@@ -255,7 +255,7 @@ async def test_read_later_start_of_an_expendable_log_is_passed_and_told() -> Non
     assert ([(TICKS, 0, 5, 9)], [9, 10], []) == (bench.app.lost, bench.consumer.acked, bench.app.ended)
 
 
-@pytest.mark.parametrize("topic", [name for name in CATALOG if name != TICKS])
+@pytest.mark.parametrize("topic", [name for name in CATALOG if name not in EXPENDABLE])
 @in_loop
 async def test_read_later_start_of_a_log_with_requests_is_never_passed(topic: str) -> None:
     bench = Bench()

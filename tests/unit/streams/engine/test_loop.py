@@ -15,7 +15,7 @@ from streams.stage import Output, Record, Scope
 from tests.support.builders import NOW_MS
 from tests.support.fake_faust import NAMES, Bench, event, passes_on, settle
 from tests.support.loops import in_loop, until
-from topics.catalog import ADMITTED, CATALOG, FAILED, INFERRED, REFINED, TICKS
+from topics.catalog import ADMITTED, CATALOG, EXPENDABLE, FAILED, INFERRED, REFINED, TICKS
 from topics.errors import ConfigurationError, OrchestratorError, RecordTooLarge, TopicRefused, TransportError
 
 LIMIT = CATALOG[INFERRED].max_bytes
@@ -784,3 +784,18 @@ async def test_observed_record_tells_work_from_the_passing_of_time(topic: str, a
     await bench.handle()
 
     assert [action] == [seen.action for seen in bench.seen]
+
+
+@pytest.mark.parametrize("topic", sorted(EXPENDABLE))
+@in_loop
+async def test_record_that_is_nobodys_work_and_raises_is_told_and_passed(topic: str) -> None:
+    """No prompt stands behind it, so that nobody waits for an answer."""
+    bench = Bench(raises(KeyError("x")))
+    bench.intake.topic = topic
+    await handled(bench)
+
+    assert ([0], [], [("failed", "KeyError")]) == (
+        bench.consumer.acked,
+        bench.delivery.topics,
+        [(seen.action, seen.kind) for seen in bench.seen],
+    )

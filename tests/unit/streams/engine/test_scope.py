@@ -20,7 +20,8 @@ from streams.engine.tables import NoRows
 from tests.support.aio import in_virtual_time, turns
 from tests.support.builders import NOW_MS, record
 from tests.support.fake_kafka import HeldProducer
-from topics.errors import OrchestratorError, TopicRefused, WorkerError
+from topics.errors import OrchestratorError, TopicRefused
+from topics.provider_errors import WorkerError
 
 SESSION_S = 10.0
 KEY = b"k"
@@ -336,6 +337,25 @@ async def test_shared_call_of_two_records_is_one() -> None:
 
 
 @in_virtual_time
+async def test_shared_call_under_a_lease_that_is_over_is_not_begun() -> None:
+    """F5: a process that slept past its session would buy again what the partition's new owner buys."""
+    bench, begun = Bench(), list[int]()
+
+    async def call() -> str:
+        begun.append(1)
+        return "reply"
+
+    bench.now_s += SESSION_S
+    scope = bench.scope()
+    asking = asyncio.ensure_future(scope.shared(KEY, call))
+    await turns()
+    waits, calling = list(begun), scope.calling
+    bench.lease.renewed(bench.now_s)
+
+    assert ([], True, "reply") == (waits, calling, await asking)
+
+
+@in_virtual_time
 async def test_shared_call_belongs_to_the_records_partition() -> None:
     bench = Bench()
     asking = asyncio.ensure_future(bench.scope(partition=6).shared(KEY, asyncio.Event().wait))
@@ -443,3 +463,30 @@ async def test_scope_that_is_not_closed_keeps_its_reply_for_a_redelivery() -> No
     await bench.scope().shared(KEY, call)
 
     assert (1, 1) == (await bench.scope().shared(KEY, call), len(begun))
+
+
+# -- idle
+
+
+@in_virtual_time
+async def test_idle_record_may_be_let_go_while_it_waits() -> None:
+    bench, word = Bench(), asyncio.get_running_loop().create_future()
+    scope = bench.scope()
+    waiting = asyncio.ensure_future(scope.idle(word))
+    await turns()
+    during = scope.calling
+    word.set_result("news")
+
+    assert ("news", True, False) == (await waiting, during, scope.calling)
+
+
+@in_virtual_time
+async def test_idle_record_cancelled_is_idle_no_longer() -> None:
+    bench = Bench()
+    scope = bench.scope()
+    waiting = asyncio.ensure_future(scope.idle(asyncio.Event().wait()))
+    await turns()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+    assert (False, {}) == (scope.calling, bench.calls.running)

@@ -19,7 +19,9 @@ from streams.engine import slots, topics, worker
 from streams.engine.app import StageApp
 from streams.engine.cluster import Cluster
 from streams.engine.exit import Fatal, report_path
+from streams.engine.park import ParkApp
 from streams.engine.worker import STOP_SLACK_S, Worker, WorkerPlan, assert_compiled
+from streams.stages import park
 from tests.support.builders import NOW_MS
 from tests.support.fake_faust import NAMES, PHYSICAL, Told, event, stage, stage_app
 from tests.support.loops import in_loop, until
@@ -303,6 +305,20 @@ async def test_made_app_has_the_stages_of_its_name_only(tmp_path: Path) -> None:
     place.release()
 
     assert [["a"], ["b"]] == [[loop.stage.name for loop in app.loops] for app in made]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("park", ParkApp), ("core", StageApp)])
+def test_made_app_that_waits_is_no_faust_app(tmp_path: Path, name: str, kind: type) -> None:
+    @in_loop
+    async def made() -> None:
+        place = slots.take(tmp_path, 0)
+        plan = plan_of(tmp_path, stage(), park.stage(), apps=("core", "park"))
+        app = worker._made(plan, name, place, "c", report_path(tmp_path, 0))
+        place.release()
+
+        assert isinstance(app, kind)
+
+    made()
 
 
 @in_loop

@@ -5,7 +5,8 @@ from pydantic import SecretStr
 
 from streams import settings
 from streams.settings import MASK, SettingsRefused
-from streams.settings.keys import KINDS, check, remotes, with_keys
+from streams.settings.calls import KINDS
+from streams.settings.keys import check, kinds, remotes, with_keys
 from streams.settings.sections import Anthropic, ProviderSettings, Remote, Settings
 
 LOCAL, FAR = "http://127.0.0.1:8000/v1", "https://api.example.com/v1"
@@ -256,3 +257,42 @@ def test_sections_by_default_know_only_the_public_address_of_anthropic():
 
 def test_key_given_as_a_secret_is_kept():
     assert SecretStr("k-1") == of().provider.openai.api_key
+
+
+@pytest.mark.parametrize(
+    ("kind", "routes", "named"),
+    [
+        ("echo", {}, ("echo",)),
+        ("openai", {"a": ["openai:m"]}, ("openai",)),
+        ("echo", {"a": ["openai:m", "echo:m"], "b": ["anthropic:m"]}, ("echo", "openai", "anthropic")),
+    ],
+)
+def test_kinds_are_those_of_the_provider_and_of_the_routes(kind, routes, named):
+    assert named == kinds(Settings(provider={"kind": kind}, routes=routes))
+
+
+@pytest.mark.parametrize(
+    ("kind", "routes", "section", "paths"),
+    [
+        ("echo", {"a": ["openai:m"]}, {}, []),
+        ("echo", {"a": ["openai:m"]}, {"model": None}, []),
+        ("echo", {"a": ["openai:default"]}, {"model": None}, ["openai.model"]),
+        ("echo", {"a": ["openai:m"]}, {"api_key": None}, ["openai.api_key"]),
+        ("echo", {"a": ["openai:m"]}, {"base_url": None, "api_key": None}, ["openai.base_url", "openai.api_key"]),
+        ("openai", {"default": ["openai:m"]}, {"model": None}, []),
+        ("openai", {"default": ["echo:m"]}, {"model": None}, []),
+        ("openai", {"other": ["openai:m"]}, {"model": None}, ["openai.model"]),
+        ("openai", {"a": ["anthropic:m"]}, {"model": None}, ["openai.model", "anthropic.api_key"]),
+    ],
+)
+def test_candidates_of_routes_need_what_a_provider_needs(kind, routes, section, paths):
+    """B93."""
+    known = {"base_url": FAR, "api_key": "k-1", "model": "m"}
+    asked = Settings(provider={"kind": kind, "openai": {**known, **section}}, routes=routes)
+    found = []
+    try:
+        check(asked)
+    except SettingsRefused as refused:
+        found = [violation.path.removeprefix("provider.") for violation in refused.violations]
+
+    assert paths == found

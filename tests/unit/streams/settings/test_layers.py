@@ -78,3 +78,14 @@ def test_nested_keeps_plain_values_where_sections_belong(values: dict[str, objec
 
 def test_empty_sections_have_no_leaves() -> None:
     assert [] == list(layers.leaves({"worker": {}, "topics": {"x": {}}}))
+
+
+def test_routes_are_one_value_whatever_their_names(tmp_path: Path) -> None:
+    """A model's name may have dots."""
+    (tmp_path / "streams.toml").write_text('[routes]\n"gpt-4.1" = ["echo:a"]\ndefault = ["echo:b"]\n')
+    found = layers.file(tmp_path)
+
+    assert {"routes": {"gpt-4.1": ["echo:a"], "default": ["echo:b"]}} == {
+        path: value for path, (value, _) in found.items()
+    }
+    assert {"routes": found["routes"][0]} == layers.nested({"routes": found["routes"][0]})

@@ -109,6 +109,7 @@ def test_evidence_of_a_dead_letter_tells_what_happened() -> None:
         "original-timestamp": str(NOW_MS),
         "group": "prompts.infer",
         "request-id": "a-1",
+        "lineage": "0",
         "disposition": "exhausted",
     } == told
 

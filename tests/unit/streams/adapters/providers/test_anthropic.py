@@ -6,8 +6,8 @@ import pytest
 from streams.adapters.providers.anthropic import VERSION, Anthropic, headers, provider
 from streams.adapters.providers.line import LinePolicy, Response
 from streams.ports import Call
-from topics.errors import ProviderEmpty, ProviderMalformed
 from topics.messages import Usage
+from topics.provider_errors import ProviderEmpty, ProviderMalformed
 
 USER = {"role": "user", "content": "hello"}
 TEXT = {"type": "text", "text": "hi"}

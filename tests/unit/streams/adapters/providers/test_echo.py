@@ -10,8 +10,9 @@ from streams.adapters.clock import HandClock
 from streams.adapters.providers.echo import EchoPolicy, EchoProvider, last_said, script, tokens
 from streams.ports import Call
 from tests.support.scopes import until
-from topics.errors import ConfigurationError, WorkerError
+from topics.errors import ConfigurationError
 from topics.messages import Reply, Usage
+from topics.provider_errors import WorkerError
 
 
 def call(text: str = "hello", call_id: str = "c-1", model: str = "default") -> Call:

@@ -15,7 +15,7 @@ from streams.adapters.providers.line import AGENT, Line, LinePolicy, unpacked
 from streams.drill.provider import FakeProvider
 from streams.drill.script import Plan
 from tests.support.loops import in_loop, until
-from topics.errors import ProviderError, ProviderMalformed, ProviderTimeout, ProviderUnreachable
+from topics.provider_errors import ProviderError, ProviderMalformed, ProviderTimeout, ProviderUnreachable
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "launch codes"}]}
 PATH = "/chat/completions"

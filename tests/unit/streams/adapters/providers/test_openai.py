@@ -5,8 +5,8 @@ import pytest
 from streams.adapters.providers.line import LinePolicy, Response
 from streams.adapters.providers.openai import OpenAI, headers, provider
 from streams.ports import Call
-from topics.errors import ProviderEmpty, ProviderMalformed
 from topics.messages import Usage
+from topics.provider_errors import ProviderEmpty, ProviderMalformed
 
 CALLS = [{"id": "call_1", "type": "function", "function": {"name": "lookup", "arguments": "{}"}}]
 

@@ -5,7 +5,7 @@ import pytest
 from streams.adapters.providers.line import Response
 from streams.adapters.providers.refusals import accepted
 from topics import errors
-from topics.errors import (
+from topics.provider_errors import (
     ContextTooLong,
     ProviderDenied,
     ProviderError,

@@ -11,8 +11,8 @@ from streams.drill.provider import FakeProvider
 from streams.drill.script import Plan
 from streams.ports import Call, Closing
 from tests.support.loops import in_loop
-from topics.errors import ProviderMalformed
 from topics.messages import Usage
+from topics.provider_errors import ProviderMalformed
 
 COUNTS = st.integers(0, MOST_TOKENS)
 

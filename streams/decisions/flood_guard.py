@@ -1,0 +1,85 @@
+"""Do requests fail one by one, or is there an outage that would bury them all? Counted over one worker's outcomes."""
+
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from streams.decisions.faults import meaning
+from topics.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class GuardPolicy:
+    """The knobs of a flood guard.
+
+    Args:
+        consecutive: So many requests in a row that would be given up are an outage.
+        ratio: So large a part of the latest requests is one, too,
+        window: of so many of them,
+        minimum: from so many on.
+
+    Raises:
+        ConfigurationError: A knob is out of its range.
+    """
+
+    consecutive: int = 10
+    ratio: float = 0.5
+    window: int = 100
+    minimum: int = 20
+
+    def __post_init__(self) -> None:
+        if self.consecutive < 1:
+            raise ConfigurationError("infer.guard_consecutive", self.consecutive, "set at least 1")
+        if not 0 < self.ratio <= 1:
+            raise ConfigurationError("infer.guard_ratio", self.ratio, "set a part above 0, at most 1")
+        if not 1 <= self.minimum <= self.window:
+            raise ConfigurationError("infer.guard_minimum", self.minimum, f"set 1 to guard_window ({self.window})")
+
+
+@dataclass(frozen=True, slots=True)
+class FloodGuard:
+    """What a worker's latest outcomes say; a value: ``seen`` gives the next one.
+
+    Args:
+        policy: The knobs.
+        streak: Systemic failures since the last success.
+        count: Outcomes in the window.
+        failed: The window, one bit an outcome, the latest lowest; 1: failed.
+    """
+
+    policy: GuardPolicy = field(default_factory=GuardPolicy)
+    streak: int = 0
+    count: int = 0
+    failed: int = 0
+
+    def seen(self, error: BaseException | None) -> Self:
+        """The guard after one more request came to its end, or would have if it were not spared.
+
+        Args:
+            error: Why it is given up; None: it was answered. What is a request's own fault says nothing of the others
+                and changes nothing.
+
+        >>> FloodGuard().seen(None).count, FloodGuard().seen(KeyError()).count
+        (1, 0)
+        """
+        if error is None and not self.failed and self.count == self.policy.window:
+            return self  # all is well, and was: nothing to note
+        if error is not None and not meaning(error).systemic:
+            return self
+        bad, window = error is not None, self.policy.window
+        return replace(
+            self,
+            streak=self.streak + 1 if bad else 0,
+            count=min(self.count + 1, window),
+            failed=(self.failed << 1 | bad) & ((1 << window) - 1),
+        )
+
+    def systemic(self) -> bool:
+        """Whether there is an outage: what would be given up for it is to be parked.
+
+        >>> FloodGuard(streak=9).systemic(), FloodGuard(streak=10).systemic()
+        (False, True)
+        """
+        policy = self.policy
+        if self.streak >= policy.consecutive:
+            return True
+        return self.count >= policy.minimum and self.failed.bit_count() >= policy.ratio * self.count

@@ -1,0 +1,131 @@
+"""When failures of many requests are one outage, case by case."""
+
+import pytest
+
+from streams.decisions.flood_guard import FloodGuard, GuardPolicy
+from topics import provider_errors as errors
+from topics.errors import ConfigurationError, DeadlineExceeded, OrchestratorError, RecordTooLarge, StageFailure
+
+SMALL = GuardPolicy(consecutive=3, ratio=0.5, window=8, minimum=4)
+RARE = GuardPolicy(consecutive=100, ratio=0.5, window=8, minimum=4)
+DOWN = errors.ProviderUnavailable("openai")
+
+
+def guard(outcomes: str, policy: GuardPolicy = SMALL) -> FloodGuard:
+    """After outcomes as letters: ``f`` failed for all, ``o`` answered, ``c`` the caller's fault."""
+    found = FloodGuard(policy)
+    for letter in outcomes:
+        found = found.seen({"f": DOWN, "o": None, "c": errors.ProviderRefused("openai")}[letter])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "systemic"),
+    [
+        ("", False),
+        ("ff", False),
+        ("fff", True),
+        ("ffff", True),
+        ("ffof", True),  # three of four: the ratio
+        ("ffo", False),
+        ("fcfcf", True),
+        ("ccccccccc", False),
+        ("fffo", True),
+        ("fffoooo", False),
+    ],
+)
+def test_failures_in_a_row_are_an_outage_from_the_limit_on(outcomes: str, systemic: bool) -> None:
+    assert systemic == guard(outcomes).systemic()
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "systemic"),
+    [
+        ("f", False),
+        ("fff", False),
+        ("ofof", True),
+        ("ooof", False),
+        ("oofcccf", True),
+        ("ofofooo", False),
+        ("ffffoooo", True),
+        ("ffffooooo", False),
+        ("ooooooooffff", True),
+        ("ooooooooofff", False),
+    ],
+)
+def test_failures_among_the_latest_are_an_outage_from_their_part_on(outcomes: str, systemic: bool) -> None:
+    assert systemic == guard(outcomes, RARE).systemic()
+
+
+def test_success_ends_a_row_at_once() -> None:
+    assert (2, 0, 1) == tuple(guard(outcomes).streak for outcomes in ("ff", "ffo", "ffof"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ProviderUnavailable("p"),
+        errors.ProviderUnreachable("p"),
+        errors.ProviderTimeout("p"),
+        errors.ProviderEmpty("p"),
+        errors.ProviderMalformed("p"),
+        errors.ProviderRateLimited("p"),
+        errors.ProviderDenied("p"),
+        StageFailure("infer", 4, errors.ProviderTimeout("p")),
+        errors.WorkerError("echo", "overloaded", retryable=True),
+    ],
+)
+def test_fault_of_a_provider_or_of_its_key_counts(error: OrchestratorError) -> None:
+    assert 1 == FloodGuard().seen(error).streak
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ProviderRefused("p"),
+        errors.ProviderNotFound("p"),
+        errors.ContextTooLong("p"),
+        errors.WorkerError("echo", "content_filter", retryable=False),
+        StageFailure("infer", 4, errors.ProviderRefused("p")),
+        DeadlineExceeded(1, 2),
+        RecordTooLarge("inferred", 2, 1),
+        KeyError("x"),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "ff", "fo"])
+def test_fault_of_the_request_neither_counts_nor_ends_a_row(error: BaseException, before: str) -> None:
+    assert guard(before) == guard(before).seen(error)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "field"),
+    [
+        ({"consecutive": 0}, "infer.guard_consecutive"),
+        ({"ratio": 0.0}, "infer.guard_ratio"),
+        ({"ratio": -0.5}, "infer.guard_ratio"),
+        ({"ratio": 1.01}, "infer.guard_ratio"),
+        ({"ratio": float("nan")}, "infer.guard_ratio"),
+        ({"minimum": 0}, "infer.guard_minimum"),
+        ({"minimum": 101}, "infer.guard_minimum"),
+        ({"window": 19}, "infer.guard_minimum"),
+    ],
+)
+def test_knob_out_of_its_range_is_refused_by_name(knobs: dict[str, float], field: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        GuardPolicy(**knobs)
+
+    assert field == refused.value.field
+
+
+@pytest.mark.parametrize(
+    "knobs", [{"consecutive": 1}, {"ratio": 1.0}, {"minimum": 1}, {"minimum": 100}, {"window": 20}]
+)
+def test_knob_at_the_end_of_its_range_is_taken(knobs: dict[str, float]) -> None:
+    assert not FloodGuard(GuardPolicy(**knobs)).systemic()
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "systemic"), [("f" * 9, False), ("f" * 10, True), ("of" * 9, False), ("of" * 10, True)]
+)
+def test_default_limits_are_ten_in_a_row_or_half_of_twenty(outcomes: str, systemic: bool) -> None:
+    assert systemic == guard(outcomes, GuardPolicy()).systemic()
