@@ -5,9 +5,9 @@ Every field derives from records, never from a clock at the moment of writing: a
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, Strict
 
 from topics.messages import Usage
 from topics.request import Closed
@@ -148,7 +148,7 @@ class Answer(Closed):
     finished_at: str
     work_s: dict[str, float] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
-    tries: tuple[AnswerTry, ...] | None = None
+    tries: Annotated[tuple[AnswerTry, ...], Strict(False)] | None = None
 
 
 def error_kind(kind: str) -> ErrorKind:

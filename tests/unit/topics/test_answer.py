@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from topics import errors, provider_errors
-from topics.answer import ERROR_KINDS, Answer, AnswerError, ErrorKind, Source, Status, error_kind, rfc3339
+from topics.answer import ERROR_KINDS, Answer, AnswerError, AnswerTry, ErrorKind, Source, Status, error_kind, rfc3339
 from topics.messages import Usage
 from topics.wire import decode, encode
 
@@ -99,6 +99,12 @@ def test_answer_field_that_a_status_lacks_is_written_as_null(field):
 )
 def test_answer_round_trip_gives_an_equal_one(fields):
     assert answer(**fields) == decode(encode(answer(**fields)), Answer)
+
+
+def test_answer_with_tries_reads_back_as_it_was_written():
+    tries = tuple(AnswerTry(provider="p", model="m", kind=kind, at="t") for kind in ("provider_timeout", None))
+
+    assert tries == decode(encode(answer(tries=tries)), Answer).tries
 
 
 def test_error_kinds_all_have_a_meaning():
