@@ -10,29 +10,6 @@ from streams.settings.calls import FREE, KINDS, Infer, Retry, Routes, split
 from streams.settings.section import Section
 
 ROUTES: TypeAdapter[dict[str, tuple[str, ...]]] = TypeAdapter(Routes)
-BOUNDS = [
-    (Infer, "in_flight", 1, 10_000),
-    (Infer, "dead_key_s", 1, 86_400),
-    (Infer, "guard_consecutive", 1, 100_000),
-    (Retry, "attempts", 1, 1000),
-    (Retry, "base_s", 0, 600),
-    (Retry, "cap_s", 0, 600),
-    (Retry, "budget_s", 0, 604_800),
-]
-
-
-@pytest.mark.parametrize(("section", "field", "low", "high"), BOUNDS)
-def test_bounds_themselves_are_accepted(section: type[Section], field: str, low: int, high: int) -> None:
-    got = [getattr(section.model_validate({field: value}), field) for value in (low, high)]
-
-    assert [low, high] == got
-
-
-@pytest.mark.parametrize(("section", "field", "low", "high"), BOUNDS)
-def test_values_beside_bounds_are_refused(section: type[Section], field: str, low: int, high: int) -> None:
-    for value in (low - 1, high + 1):
-        with pytest.raises(ValidationError, match=field):
-            section.model_validate({field: value})
 
 
 @pytest.mark.parametrize(

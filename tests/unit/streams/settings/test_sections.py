@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from streams.decisions.budget import BudgetPolicy
 from streams.decisions.dedup import DedupPolicy
 from streams.decisions.limits import AdmissionPolicy
+from streams.settings.calls import Retry
 from streams.settings.sections import (
     SECTIONS,
     Admit,
@@ -38,6 +39,12 @@ BOUNDS = [
     (Assemble, "max_rendered_bytes", 1, 1024 * 1024),
     (Assemble, "max_steps", 1, 1_000_000),
     (Infer, "in_flight", 1, 10_000),
+    (Infer, "dead_key_s", 1, 86_400),
+    (Infer, "guard_consecutive", 1, 100_000),
+    (Retry, "attempts", 1, 1000),
+    (Retry, "base_s", 0, 600),
+    (Retry, "cap_s", 0, 600),
+    (Retry, "budget_s", 0, 604_800),
     (Refine, "max_answer_bytes", 1, 4 * 1024 * 1024),
     (WorkerSettings, "slot", 0, 999),
     (WorkerSettings, "http_port", 0, 65_535),
