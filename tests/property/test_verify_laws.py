@@ -140,6 +140,22 @@ def test_run_with_faults_of_the_provider_is_clean(plan: Plan) -> None:
     assert ({}, True) == (wrong(found), found.settled)
 
 
+def test_run_in_which_two_tenants_share_id_and_words_is_clean() -> None:
+    """One of them failed, and its dead letter is there: the answer of the other tells no tenant."""
+    asked = {"id": "a", "prompt": "hello"}
+    plan = Plan(
+        first=[],
+        later=[asked, {**asked, "tenant": "x"}],
+        after_s=0.3,
+        script=["auth"],
+        faults=[],
+        again=[],
+        moves=False,
+    )
+
+    assert {} == wrong(verdict(records(played(plan)), stall_s=ALWAYS))
+
+
 @settings(max_examples=60)
 @given(WILD)
 def test_run_with_redeliveries_and_moves_is_clean(plan: Plan) -> None:

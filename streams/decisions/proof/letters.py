@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from streams.decisions.proof.case import Case, Finding
-from streams.decisions.proof.facts import Form, Letter, place_text
+from streams.decisions.proof.facts import Form, Letter, Prompt, place_text
 from streams.decisions.proof.verdict import Item
 from topics.answer import rfc3339
 from topics.catalog import DEAD_LETTERS, PROMPTS
@@ -42,15 +42,27 @@ def _gone(case: Case, letter: Letter) -> bool:
 
 
 def unburied(case: Case) -> Iterator[Finding]:
-    """Failed answers without a dead letter of their request, made or due."""
+    """Failed answers without a dead letter of their request, made or due.
+
+    Requests of several tenants may share id and words: an answer does not tell whose it is, so there must be as many
+    requests with a letter as there are failed answers under that name.
+    """
     since = case.whole_since(DEAD_LETTERS)
     made_or_due = case.fold.letters.keys() | case.fold.unburied
+    suspects = dict[bytes, list[Prompt]]()
     for prompt in case.judged():
-        failed = [form for form in case.forms(prompt) if form.status == "failed" and not _heavy(form)]
-        if not failed or rfc3339(prompt.ms) < since:
-            continue
-        if made_or_due.isdisjoint(one.place for one in case.family(prompt)):
-            yield "failed-unburied", Item(prompt.id, f"{place_text(PROMPTS, prompt.place)}, {failed[0].kind}")
+        if any(_failed(form) for form in case.forms(prompt)) and rfc3339(prompt.ms) >= since:
+            suspects.setdefault(prompt.name, []).append(prompt)
+    for prompts in suspects.values():
+        failed = {form.hash: form for prompt in prompts for form in case.forms(prompt) if _failed(form)}
+        bare = [one for one in prompts if made_or_due.isdisjoint(again.place for again in case.family(one))]
+        if len(failed) > len({one.identity for one in prompts} - {one.identity for one in bare}):
+            kind = next(iter(failed.values())).kind
+            yield from (("failed-unburied", Item(one.id, f"{place_text(PROMPTS, one.place)}, {kind}")) for one in bare)
+
+
+def _failed(form: Form) -> bool:
+    return form.status == "failed" and not _heavy(form)
 
 
 def _heavy(form: Form) -> bool:
