@@ -12,6 +12,7 @@ import stamina
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from stamina.instrumentation import set_on_retry_hooks
 
 from streams.adapters import logs
 from streams.adapters.logs import LONGEST, LogObserver, configure, redact
@@ -263,6 +264,7 @@ def test_exception_of_a_library_has_no_text() -> None:
 
 
 def test_retries_are_logged_beside_stdout(capfd: pytest.CaptureFixture[str]) -> None:
+    set_on_retry_hooks(None)  # its own ones again: the command line takes them away for the whole process
     sink, failures = Sink("debug"), iter([OSError(PROMPT), None])
     for attempt in stamina.retry_context(on=OSError, wait_initial=0.001, wait_jitter=0):
         with attempt:
