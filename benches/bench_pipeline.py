@@ -8,6 +8,8 @@ Distinct prompts of 1 kB, echo without delay, metrics and logs on. CPU is user +
 On a quiet machine, 60 s each: 938 prompts/s at 1,036 us CPU a prompt, 0.12 x plain aiokafka (7,573/s); idle p50 17.9,
 P99 38.6 ms, 1.35 x plain. The same engine under stages that only pass on, without dedup: 1,148/s, 836 us,
 0.151 x, idle p50 18.5 ms, P99 41.0, 1.33 x. The rest is what `dedup` and `deliver` do: two rows and two looks more.
+With retries, breakers, parked tiers and trimming: 775/s (30 s), 1,215 us, 0.11 x, idle p50 23.0, P99 49.7, 1.63 x;
+where the 180 us went is not known yet (`infer` is 14 of them, `benches/` has no figure for the others).
 
 Where a prompt's CPU goes (a timer signal every 2 ms of CPU over 17 s at full load; the stack of the main thread):
 
