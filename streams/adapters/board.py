@@ -38,7 +38,8 @@ class Entry:
         epoch: The stage's, under which we call; ``number``: of its word.
         closed: The verdict while it is closed.
         asked_ms: When we asked last; ``probe_ms``: until when the probe that we were granted is good.
-        told_ms: When we told last; ``untold``: outcomes that we did not tell yet.
+        told_ms: When we told last; ``untold``: outcomes that we did not tell yet, of which the last ``good`` ones went
+            well and are not in ``breaker`` yet either: they alone change no verdict.
         waiting: What sleeps until the next word, which cancels it.
     """
 
@@ -50,6 +51,7 @@ class Entry:
     probe_ms: float = NEVER
     told_ms: float = NEVER
     untold: list[str] = field(default_factory=list)
+    good: int = 0
     waiting: set[asyncio.Future[object]] = field(default_factory=set)
 
 
@@ -116,7 +118,11 @@ class Board:
             self._tell(service, entry, letter, probe=True)
             return
         entry.untold.append(letter)
-        before, entry.breaker = entry.breaker, breaker.heard(entry.breaker, letter, epoch, now_ms, self._policy)
+        before = entry.breaker
+        if outcome == "ok":
+            entry.good += 1
+        else:
+            self._hear(entry, letter, now_ms)
         opened = entry.breaker.epoch != before.epoch
         if opened or now_ms - entry.told_ms >= self._every_ms:
             self._flush(service, entry, now_ms)
@@ -139,6 +145,7 @@ class Board:
             return
         if word.epoch != entry.epoch:
             entry.untold.clear()  # late by now
+            entry.good = 0
             entry.probe_ms, entry.closed = NEVER, Closed(word.epoch)
         entry.epoch, entry.number = word.epoch, word.number
         if entry.breaker.epoch != word.epoch or word.state != "closed":  # else our own evidence goes on
@@ -174,7 +181,12 @@ class Board:
         entry = self._entries[service] = Entry()
         return entry
 
+    def _hear(self, entry: Entry, letter: str, now_ms: int) -> None:
+        letters, entry.good = blame.LETTERS["ok"] * entry.good + letter, 0
+        entry.breaker = breaker.heard(entry.breaker, letters, entry.epoch, now_ms, self._policy)
+
     def _flush(self, service: str, entry: Entry, now_ms: int) -> None:
+        self._hear(entry, "", now_ms)
         outcomes, entry.told_ms = "".join(entry.untold), now_ms
         entry.untold.clear()
         self._waiting.discard(service)

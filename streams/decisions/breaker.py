@@ -9,6 +9,7 @@ enough of them, and it closes. An epoch begins whenever it opens or closes; what
 of whoever keeps the breaker: append times for the stage, the clock for a worker's own board.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -31,6 +32,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
 }
 
 COUNTED, BAD = frozenset("osf"), frozenset("sf")  # of `blame.LETTERS`
+RUNS = re.compile("o+|[sf]")  # good calls in a row count at once: only a bad one opens anything
 DOUBLINGS = 6  # the longest wait is 64 times the first
 
 
@@ -165,18 +167,17 @@ def heard(
     'open'
     """
     counts = "half-open" if probe else "closed"
-    for letter in outcomes:
+    for run in RUNS.findall(outcomes):
         if breaker.epoch != epoch or breaker.state != counts:
             return breaker
-        if letter in COUNTED:
-            count = _probed if probe else _counted
-            breaker = count(breaker, letter in BAD, now_ms, policy)
+        count = _probed if probe else _counted
+        breaker = count(breaker, run[0] in BAD, len(run), now_ms, policy)
     return breaker
 
 
-def _counted(breaker: CircuitBreaker, bad: bool, now_ms: int, policy: BreakerPolicy) -> CircuitBreaker:
+def _counted(breaker: CircuitBreaker, bad: bool, calls: int, now_ms: int, policy: BreakerPolicy) -> CircuitBreaker:
     oldest_ms = now_ms - policy.window_s * 1000
-    window = (*breaker.window[max(0, len(breaker.window) + 1 - policy.window_n) :], Seen(now_ms, bad))
+    window = (*breaker.window, *(Seen(now_ms, bad),) * calls)[-policy.window_n :]
     if window[0].at_ms < oldest_ms:
         window = tuple(seen for seen in window if seen.at_ms >= oldest_ms)
     after = replace(breaker, streak=breaker.streak + 1 if bad else 0, window=window)
@@ -190,8 +191,8 @@ def _crossed(breaker: CircuitBreaker, policy: BreakerPolicy) -> bool:
     return calls >= policy.minimum and sum(seen.bad for seen in breaker.window) >= policy.rate * calls
 
 
-def _probed(breaker: CircuitBreaker, bad: bool, now_ms: int, policy: BreakerPolicy) -> CircuitBreaker:
-    after = replace(breaker, good=breaker.good + (not bad), bad=breaker.bad + bad)
+def _probed(breaker: CircuitBreaker, bad: bool, calls: int, now_ms: int, policy: BreakerPolicy) -> CircuitBreaker:
+    after = replace(breaker, good=breaker.good + calls * (not bad), bad=breaker.bad + calls * bad)
     probes = after.good + after.bad
     if after.good < policy.success_rate * probes:
         return _step(after, "relapsed", now_ms, policy)

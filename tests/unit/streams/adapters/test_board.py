@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -275,6 +276,34 @@ def test_untold_outcomes_of_an_epoch_that_is_over_are_dropped() -> None:
     bench.board.flush(NOW_MS + 1000)
 
     assert ["o"] == bench.told
+
+
+RATED = replace(POLICY, consecutive=100, rate=0.5, minimum=4, window_s=10.0)
+
+
+def test_good_call_that_is_not_told_yet_ends_a_row_of_bad_ones() -> None:
+    bench = Bench(replace(POLICY, consecutive=3, minimum=100, window_n=100), every_ms=100)
+    bench.tell("failed", "failed", "ok", "failed", "failed")
+
+    assert Closed(0) == bench.verdict()
+
+
+def test_good_calls_of_an_epoch_that_is_over_thin_no_later_rate() -> None:
+    bench = Bench(RATED, every_ms=100)
+    bench.tell(*["ok"] * 9)
+    bench.say("closed", 1)
+    bench.tell(*["failed"] * 4, epoch=1)
+
+    assert isinstance(bench.verdict(), Open)
+
+
+def test_good_calls_are_as_old_as_their_telling() -> None:
+    bench = Bench(RATED, every_ms=100)
+    bench.tell(*["ok"] * 6)
+    bench.board.flush(NOW_MS + 100)
+    bench.tell(*["failed"] * 4, now_ms=NOW_MS + 10_200)
+
+    assert isinstance(bench.verdict(NOW_MS + 10_200), Open)
 
 
 # -- telling

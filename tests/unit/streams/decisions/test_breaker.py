@@ -5,6 +5,8 @@ from itertools import product
 from typing import Any, get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.decisions import breaker
 from streams.decisions.breaker import (
@@ -370,3 +372,14 @@ def test_grant_stands_for_exactly_its_interval() -> None:
     granted = asked(found, "w", 1, found.until_ms, replace(POLICY, probe_interval_s=2.0))
 
     assert (found.until_ms + 2000, 0) == (granted.until_ms, granted.grant.sent_ms if granted.grant else None)
+
+
+@given(st.text("osflx", max_size=40), st.booleans(), st.integers(1, 12))
+def test_outcomes_told_at_once_come_to_what_they_come_to_one_by_one(letters: str, probe: bool, window_n: int) -> None:
+    begun = half_open() if probe else CircuitBreaker()
+    policy = replace(POLICY, window_n=window_n, minimum=min(POLICY.minimum, window_n))
+    one_by_one = begun
+    for letter in letters:
+        one_by_one = heard(one_by_one, letter, begun.epoch, NOW + 9000, policy, probe=probe)
+
+    assert one_by_one == heard(begun, letters, begun.epoch, NOW + 9000, policy, probe=probe)
