@@ -1,4 +1,4 @@
-"""Do requests fail one by one, or is there an outage that would bury them all? Counted over one worker's outcomes."""
+"""Do requests fail one by one, or is there an outage that would bury them all? Counted over one worker's calls."""
 
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -12,8 +12,8 @@ class GuardPolicy:
     """The knobs of a flood guard.
 
     Args:
-        consecutive: So many requests in a row that would be given up are an outage.
-        ratio: So large a part of the latest requests is one, too,
+        consecutive: So many requests that would be given up, and no call that went well between them, are an outage.
+        ratio: So large a part of the latest calls is one, too: seen before the first request has made all its tries,
         window: of so many of them,
         minimum: from so many on.
 
@@ -23,7 +23,7 @@ class GuardPolicy:
 
     consecutive: int = 10
     ratio: float = 0.5
-    window: int = 100
+    window: int = 50
     minimum: int = 20
 
     def __post_init__(self) -> None:
@@ -41,9 +41,9 @@ class FloodGuard:
 
     Args:
         policy: The knobs.
-        streak: Systemic failures since the last success.
-        count: Outcomes in the window.
-        failed: The window, one bit an outcome, the latest lowest; 1: failed.
+        streak: Requests that would be given up since the last call that went well.
+        count: Calls in the window.
+        failed: The window, one bit a call, the latest lowest; 1: failed.
     """
 
     policy: GuardPolicy = field(default_factory=GuardPolicy)
@@ -51,27 +51,38 @@ class FloodGuard:
     count: int = 0
     failed: int = 0
 
-    def seen(self, error: BaseException | None) -> Self:
-        """The guard after one more request came to its end, or would have if it were not spared.
+    def called(self, error: BaseException | None) -> Self:
+        """The guard after one more call.
 
         Args:
-            error: Why it is given up; None: it was answered. What is a request's own fault says nothing of the others
-                and changes nothing.
+            error: How it failed; None: it was answered. What is a request's own fault says nothing of the others and
+                changes nothing.
 
-        >>> FloodGuard().seen(None).count, FloodGuard().seen(KeyError()).count
+        >>> FloodGuard().called(None).count, FloodGuard().called(KeyError()).count
         (1, 0)
         """
-        if error is None and not self.failed and self.count == self.policy.window:
+        if error is None and not self.failed and not self.streak and self.count == self.policy.window:
             return self  # all is well, and was: nothing to note
         if error is not None and not meaning(error).systemic:
             return self
         bad, window = error is not None, self.policy.window
         return replace(
             self,
-            streak=self.streak + 1 if bad else 0,
+            streak=self.streak if bad else 0,
             count=min(self.count + 1, window),
             failed=(self.failed << 1 | bad) & ((1 << window) - 1),
         )
+
+    def given_up(self, error: BaseException) -> Self:
+        """The guard after one more request would have been given up; its last call is counted already.
+
+        Args:
+            error: Why; what is the request's own fault changes nothing.
+
+        >>> FloodGuard().given_up(KeyError()).streak
+        0
+        """
+        return replace(self, streak=self.streak + 1) if meaning(error).systemic else self
 
     def systemic(self) -> bool:
         """Whether there is an outage: what would be given up for it is to be parked.

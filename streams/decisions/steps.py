@@ -70,25 +70,27 @@ def after(policy: CascadePolicy, course: Course, sight: Sight, error: Orchestrat
         course: The request, that try included.
         sight: What this process knows.
         error: What the call came to.
-        guard: Whether there is an outage, were this request given up, too.
+        guard: Whether there is an outage, were this request given up, too; that try included.
 
     Returns:
         As ``cascade.after``; ``Late`` where the deadline has passed. In an outage nobody is given up: who would be, for
-        what all suffer from, waits for as long as the longest tier that ends before its deadline, else to the deadline.
+        what all suffer from, waits for the first tier and, each time that it fails again, for the next longer one; to
+        its deadline where that is nearer than all of them.
     """
     if isinstance(error, DeadlineExceeded):
         return Late(error.deadline_ms)
     found = cascade.after(policy, course, sight, error)
-    if isinstance(found, Nobody) and cascade.meaning(found.error).systemic and guard.seen(found.error).systemic():
-        found = Wait(_spared_ms(policy.retry, course.deadline_ms, sight.now_ms), "outage", "")
+    if isinstance(found, Nobody) and cascade.meaning(found.error).systemic and guard.given_up(found.error).systemic():
+        found = Wait(_spared_ms(policy.retry, course, sight.now_ms), "outage", "")
     return in_time(found, course.deadline_ms, sight.now_ms)
 
 
-def _spared_ms(policy: RetryPolicy, deadline_ms: int | None, now_ms: int) -> int:
+def _spared_ms(policy: RetryPolicy, course: Course, now_ms: int) -> int:
     ends = [now_ms + math.ceil(tier_s * 1000) for tier_s in policy.tiers_s]
-    if deadline_ms is None:
-        return ends[-1]
-    return max((end_ms for end_ms in ends if end_ms < deadline_ms), default=deadline_ms)
+    if course.deadline_ms is not None:
+        ends = [end_ms for end_ms in ends if end_ms < course.deadline_ms] or [course.deadline_ms]
+    beyond = max(0, len(course.tries) - policy.attempts)  # tries that it made since it would have been given up
+    return ends[min(beyond, len(ends) - 1)]
 
 
 def in_time(step: Step, deadline_ms: int | None, now_ms: int) -> Step:
@@ -120,6 +122,8 @@ def wait(policy: RetryPolicy, wanted: Wait, progress: Progress, topic: str, now_
     """
     left_s = max(0, wanted.until_ms - now_ms) / 1000
     how = retry.rest(policy, 0.0, left_s)
+    if wanted.due:
+        return left_s  # for the word on a probe: who parks is not there when it is granted
     if not isinstance(how, Park):
         return how.delay_s
     there = parking.output(topic, how.tiers, policy.tiers_s)

@@ -59,8 +59,10 @@ class Infer(Section):
     guard_consecutive: int = Field(
         GUARD.consecutive, ge=1, le=100_000, description="requests in a row that providers failed: an outage"
     )
-    guard_ratio: float = Field(GUARD.ratio, gt=0, le=1, description="part of them among the latest: an outage, too")
-    guard_window: int = Field(GUARD.window, ge=1, le=10_000, description="the latest are so many")
+    guard_ratio: float = Field(
+        GUARD.ratio, gt=0, le=1, description="part of bad ones among the latest calls: an outage, too"
+    )
+    guard_window: int = Field(GUARD.window, ge=1, le=10_000, description="the latest calls are so many")
     guard_minimum: int = Field(GUARD.minimum, ge=1, le=10_000, description="before so many the part does not count")
 
     @model_validator(mode="after")

@@ -166,9 +166,10 @@ class Case:
         closed = cascade.shut(desk.policy, Candidate(made.provider, made.model), missed.error, now_ms)
         if closed is not None:
             desk.close(*closed, now_ms)
+        desk.guard = desk.guard.called(missed.error)
         step = steps.after(desk.policy, self._course(), self._sight(), missed.error, desk.guard)
         if isinstance(step, Nobody) or (isinstance(step, Wait) and step.why == "outage"):
-            desk.guard = desk.guard.seen(missed.error)
+            desk.guard = desk.guard.given_up(missed.error)
         return step
 
     def _course(self) -> Course:
@@ -187,7 +188,7 @@ class Case:
         name = self.keys.call(len(self.progress.tries))
         made = await self.scope.shared(name, partial(self._called, ask))
         if isinstance(made, Replied):
-            self.desk.guard = self.desk.guard.seen(None)
+            self.desk.guard = self.desk.guard.called(None)
             return made
         before = self.progress
         self._catch_up()

@@ -352,7 +352,7 @@ ROWS: dict[str, Row] = {
     ),
     "part providers": part("providers", {}, status("routed"), "completed", "failed"),
     "part routes": part("routes", {}, lambda story: story.answers["routed"].provider, "echo", "paid"),
-    "part retry": part("retry", RetryPolicy(), lambda story: story.answers["doomed"].attempts, 6, 7),
+    "part retry": part("retry", RetryPolicy(), lambda story: story.answers["doomed"].attempts, 7, 8),
     "part dead_key_s": part("dead_key_s", 60.0, took_above("barred", 200), True, False),
     "part guard": part("guard", GuardPolicy(), status("doomed"), "expired", "failed"),
     "part sleep": Row(

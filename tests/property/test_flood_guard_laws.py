@@ -18,18 +18,26 @@ POLICIES = WINDOWS.flatmap(
 )
 ERRORS = {
     "f": errors.ProviderTimeout("p"),
+    "r": errors.ProviderTimeout("p"),  # and it is tried again
     "d": errors.ProviderDenied("p"),
     "c": errors.ProviderRefused("p"),
     "o": None,
 }
-OUTCOMES = st.text("fdco", max_size=80)
+OUTCOMES = st.text("fdcor", max_size=80)
 
 
 def folded(policy: GuardPolicy, outcomes: str) -> FloodGuard:
     guard = FloodGuard(policy)
     for letter in outcomes:
-        guard = guard.seen(ERRORS[letter])
+        guard = ended(guard, letter)
     return guard
+
+
+def ended(guard: FloodGuard, letter: str) -> FloodGuard:
+    """After a call, and after its request where that is given up with it."""
+    error = ERRORS[letter]
+    guard = guard.called(error)
+    return guard if error is None or letter == "r" else guard.given_up(error)
 
 
 def counted(outcomes: str) -> str:
@@ -41,8 +49,8 @@ def counted(outcomes: str) -> str:
 def test_guard_says_what_a_recount_of_all_outcomes_says(policy: GuardPolicy, outcomes: str) -> None:
     told = counted(outcomes)
     latest = told[-policy.window :]
-    streak = len(told) - len(told.rstrip("f"))
-    part = latest.count("f") >= policy.ratio * len(latest) and len(latest) >= policy.minimum
+    streak = told[told.rfind("o") + 1 :].count("f")
+    part = len(latest) - latest.count("o") >= policy.ratio * len(latest) and len(latest) >= policy.minimum
 
     assert (streak >= policy.consecutive or part) == folded(policy, outcomes).systemic()
 
@@ -57,7 +65,7 @@ def test_window_full_of_answers_ends_every_outage(policy: GuardPolicy, outcomes:
     assert not folded(policy, outcomes + "o" * policy.window).systemic()
 
 
-@given(POLICIES, OUTCOMES, st.text("fo", max_size=40))
+@given(POLICIES, OUTCOMES, st.text("for", max_size=40))
 def test_what_lies_behind_the_window_is_forgotten(policy: GuardPolicy, before: str, after: str) -> None:
     """Once an answer has ended the row."""
     latest = "o" + after + "o" * policy.window
@@ -70,17 +78,17 @@ def test_outage_buries_fewer_than_its_limit_in_a_row(policy: GuardPolicy, before
     """I9: of failures without end, no more than that are given up before the rest is spared."""
     guard, buried = folded(policy, before + "o"), 0
     for _ in range(50):
-        guard = guard.seen(ERRORS["f"])
+        guard = ended(guard, "f")
         buried += not guard.systemic()
 
     assert buried < policy.consecutive
 
 
-@given(POLICIES, OUTCOMES)
-def test_failure_never_ends_an_outage(policy: GuardPolicy, outcomes: str) -> None:
+@given(POLICIES, OUTCOMES, st.sampled_from("fdr"))
+def test_failure_never_ends_an_outage(policy: GuardPolicy, outcomes: str, letter: str) -> None:
     guard = folded(policy, outcomes)
 
-    assert not guard.systemic() or guard.seen(ERRORS["f"]).systemic()
+    assert not guard.systemic() or ended(guard, letter).systemic()
 
 
 @given(POLICIES, st.text("co", max_size=80))

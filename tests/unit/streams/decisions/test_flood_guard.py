@@ -12,10 +12,13 @@ DOWN = errors.ProviderUnavailable("openai")
 
 
 def guard(outcomes: str, policy: GuardPolicy = SMALL) -> FloodGuard:
-    """After outcomes as letters: ``f`` failed for all, ``o`` answered, ``c`` the caller's fault."""
+    """After calls as letters: ``r`` failed, ``f`` and the request with it, ``o`` answered, ``c`` the caller's fault."""
     found = FloodGuard(policy)
     for letter in outcomes:
-        found = found.seen({"f": DOWN, "o": None, "c": errors.ProviderRefused("openai")}[letter])
+        error = {"o": None, "c": errors.ProviderRefused("openai")}.get(letter, DOWN)
+        found = found.called(error)
+        if error is not None and letter != "r":
+            found = found.given_up(error)
     return found
 
 
@@ -32,6 +35,9 @@ def guard(outcomes: str, policy: GuardPolicy = SMALL) -> FloodGuard:
         ("ccccccccc", False),
         ("fffo", True),
         ("fffoooo", False),
+        ("rr", False),
+        ("rrr", False),
+        ("rfrf", True),  # four of four: the ratio
     ],
 )
 def test_failures_in_a_row_are_an_outage_from_the_limit_on(outcomes: str, systemic: bool) -> None:
@@ -51,14 +57,33 @@ def test_failures_in_a_row_are_an_outage_from_the_limit_on(outcomes: str, system
         ("ffffooooo", False),
         ("ooooooooffff", True),
         ("ooooooooofff", False),
+        ("orororr", True),
+        ("oooorrr", False),
     ],
 )
 def test_failures_among_the_latest_are_an_outage_from_their_part_on(outcomes: str, systemic: bool) -> None:
     assert systemic == guard(outcomes, RARE).systemic()
 
 
-def test_success_ends_a_row_at_once() -> None:
+def test_answer_ends_a_row_at_once() -> None:
     assert (2, 0, 1) == tuple(guard(outcomes).streak for outcomes in ("ff", "ffo", "ffof"))
+
+
+def test_answer_ends_a_row_that_the_window_has_forgotten() -> None:
+    assert 0 == guard("o" * 8 + "f").given_up(DOWN).called(None).streak
+
+
+def test_call_that_is_tried_again_is_in_the_window_but_not_in_the_row() -> None:
+    found = guard("rrf", RARE)
+
+    assert (1, 3, 0b111) == (found.streak, found.count, found.failed)
+
+
+def test_row_counts_while_every_call_of_the_window_went_well() -> None:
+    """A guard that has nothing to note of an answer still ends a row."""
+    calm = guard("o" * 8)
+
+    assert (1, 0) == (calm.given_up(DOWN).streak, calm.given_up(DOWN).called(None).streak)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +101,7 @@ def test_success_ends_a_row_at_once() -> None:
     ],
 )
 def test_fault_of_a_provider_or_of_its_key_counts(error: OrchestratorError) -> None:
-    assert 1 == FloodGuard().seen(error).streak
+    assert (1, 1) == (FloodGuard().given_up(error).streak, FloodGuard().called(error).failed)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +119,7 @@ def test_fault_of_a_provider_or_of_its_key_counts(error: OrchestratorError) -> N
 )
 @pytest.mark.parametrize("before", ["", "ff", "fo"])
 def test_fault_of_the_request_neither_counts_nor_ends_a_row(error: BaseException, before: str) -> None:
-    assert guard(before) == guard(before).seen(error)
+    assert guard(before) == guard(before).called(error) == guard(before).given_up(error)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +131,7 @@ def test_fault_of_the_request_neither_counts_nor_ends_a_row(error: BaseException
         ({"ratio": 1.01}, "infer.guard_ratio"),
         ({"ratio": float("nan")}, "infer.guard_ratio"),
         ({"minimum": 0}, "infer.guard_minimum"),
-        ({"minimum": 101}, "infer.guard_minimum"),
+        ({"minimum": 51}, "infer.guard_minimum"),
         ({"window": 19}, "infer.guard_minimum"),
     ],
 )
@@ -117,15 +142,21 @@ def test_knob_out_of_its_range_is_refused_by_name(knobs: dict[str, float], field
     assert field == refused.value.field
 
 
-@pytest.mark.parametrize(
-    "knobs", [{"consecutive": 1}, {"ratio": 1.0}, {"minimum": 1}, {"minimum": 100}, {"window": 20}]
-)
+@pytest.mark.parametrize("knobs", [{"consecutive": 1}, {"ratio": 1.0}, {"minimum": 1}, {"minimum": 50}, {"window": 20}])
 def test_knob_at_the_end_of_its_range_is_taken(knobs: dict[str, float]) -> None:
     assert not FloodGuard(GuardPolicy(**knobs)).systemic()
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "systemic"), [("f" * 9, False), ("f" * 10, True), ("of" * 9, False), ("of" * 10, True)]
+    ("outcomes", "systemic"),
+    [
+        ("f" * 9, False),
+        ("f" * 10, True),
+        ("of" * 9, False),
+        ("of" * 10, True),
+        ("o" * 50 + "r" * 24, False),
+        ("o" * 50 + "r" * 25, True),
+    ],
 )
-def test_default_limits_are_ten_in_a_row_or_half_of_twenty(outcomes: str, systemic: bool) -> None:
+def test_default_limits_are_ten_in_a_row_or_half_of_twenty_to_fifty(outcomes: str, systemic: bool) -> None:
     assert systemic == guard(outcomes, GuardPolicy()).systemic()

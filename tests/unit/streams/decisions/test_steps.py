@@ -36,9 +36,11 @@ def sight(verdict: Verdict = CLOSED, now_ms: int = NOW_MS) -> Sight:
     return Sight(now_ms, lambda service: verdict)
 
 
-def after(error: OrchestratorError, policy: CascadePolicy, guard: FloodGuard, deadline_ms: int | None = None) -> Any:
+def after(
+    error: OrchestratorError, policy: CascadePolicy, guard: FloodGuard, deadline_ms: int | None = None, tries: int = 1
+) -> Any:
     made = steps.missed(WHO, error, NOW_MS, NOW_MS).made
-    return steps.after(policy, course(made, deadline_ms=deadline_ms), sight(), error, guard)
+    return steps.after(policy, course(*[made] * tries, deadline_ms=deadline_ms), sight(), error, guard)
 
 
 def test_doctests_of_the_rule_pass() -> None:
@@ -98,19 +100,25 @@ def test_systemic_failure_is_the_end_unless_there_is_an_outage(
     """I9."""
     calm, spared = after(error, policy, CALM), after(error, policy, OUTAGE)
 
-    assert (reason, Wait(NOW_MS + 600_000, "outage", "")) == (calm.reason, spared)
+    assert (reason, Wait(NOW_MS + 5000, "outage", "")) == (calm.reason, spared)
 
 
 def test_fault_of_the_request_itself_is_the_end_in_an_outage_too() -> None:
     assert isinstance(after(ProviderRefused("p"), POLICY, OUTAGE), Nobody)
 
 
+@pytest.mark.parametrize(("tries", "wait_s"), [(4, 5), (5, 30), (6, 120), (7, 600), (8, 600), (99, 600)])
+def test_outage_is_waited_out_in_longer_tiers_each_time(tries: int, wait_s: int) -> None:
+    """I9: soon at first, as most outages are short; from the first try that it would not have had without it."""
+    assert Wait(NOW_MS + wait_s * 1000, "outage", "") == after(AWAY, POLICY, OUTAGE, tries=tries)
+
+
 @pytest.mark.parametrize(
     ("left_ms", "wait_ms"),
     [(600_001, 600_000), (600_000, 120_000), (30_001, 30_000), (5001, 5000), (5000, 5000), (4999, 4999)],
 )
-def test_outage_is_waited_out_in_the_longest_tier_before_the_deadline(left_ms: int, wait_ms: int) -> None:
-    found = after(AWAY, ONCE, OUTAGE, NOW_MS + left_ms)
+def test_outage_is_waited_out_before_the_deadline_where_a_tier_ends_before_it(left_ms: int, wait_ms: int) -> None:
+    found = after(AWAY, ONCE, OUTAGE, NOW_MS + left_ms, tries=9)
 
     assert Wait(NOW_MS + wait_ms, "outage", "") == found
 
@@ -149,6 +157,14 @@ def test_short_wait_is_waited_where_the_request_is(left_ms: int) -> None:
     found = steps.wait(RetryPolicy(), Wait(NOW_MS + left_ms, "backing-off", "p:m"), Progress(), NORMAL, NOW_MS)
 
     assert left_ms / 1000 == found
+
+
+@pytest.mark.parametrize("in_process_s", [0.1, 5.0])
+def test_word_on_a_probe_is_waited_for_where_the_request_is(in_process_s: float) -> None:
+    """Parked requests would ask for a probe, and be away whenever it is granted, for ever."""
+    wanted = Wait(NOW_MS + 1000, "breaker-open", "p:m", NOW_MS - 9, due=True)
+
+    assert 1.0 == steps.wait(RetryPolicy(in_process_s=in_process_s), wanted, Progress(), NORMAL, NOW_MS)
 
 
 def test_wait_that_is_over_takes_no_time() -> None:

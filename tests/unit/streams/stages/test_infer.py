@@ -956,7 +956,7 @@ def test_outage_parks_what_would_be_buried(error: WorkerError) -> None:
     assert [False, True, True] == [output.topic in PARKED for output in outputs]
 
 
-@pytest.mark.parametrize(("left_s", "topic", "due_s"), [(600, PARKED[2], 120), (119, PARKED[1], 30), (4, FAILED, 4)])
+@pytest.mark.parametrize(("left_s", "topic", "due_s"), [(600, PARKED[0], 5), (6, PARKED[0], 5), (4, FAILED, 4)])
 def test_outage_parks_within_the_deadline(left_s: int, topic: str, due_s: int) -> None:
     scope = FakeScope()
     stage = served(failing(AWAY), scope, RetryPolicy(1), guard=GuardPolicy(consecutive=1))
@@ -974,6 +974,17 @@ def test_answer_ends_what_looked_like_an_outage() -> None:
     topics = [run(stage, lane(assembled(dedup_key=f"c:{n}"), offset=n), scope)[0].topic for n in range(3)]
 
     assert [FAILED, INFERRED, FAILED] == topics
+
+
+@pytest.mark.parametrize(("minimum", "spared"), [(4, True), (5, False)])
+def test_outage_is_seen_in_the_calls_before_a_request_has_made_all_its_tries(minimum: int, spared: bool) -> None:
+    """I9: by the requests that are given up it would be seen too late for them."""
+    scope, policy = FakeScope(), GuardPolicy(consecutive=100, window=8, minimum=minimum)
+    stage = served(failing(AWAY), scope, RetryPolicy.exponential(4, 0.5), guard=policy)
+
+    (output,) = run(stage, lane(assembled()), scope)
+
+    assert spared == (output.topic in PARKED)
 
 
 def test_request_wrong_by_itself_is_buried_in_an_outage_too() -> None:
