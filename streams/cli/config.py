@@ -1,11 +1,14 @@
 """`streams config`: which settings are in force and who named them, whether they fit, and what there is to set."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.cli import connect, show
 from streams.cli.options import As, Brokers, PropertiesFile, Property
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
 
 app = typer.Typer(help="Settings: show with origins, check, JSON Schema of streams.toml.")
 
@@ -30,16 +33,17 @@ def show_(
 def check(
     ctx: typer.Context, brokers: Brokers = None, properties: Property = None, file: PropertiesFile = None
 ) -> None:
-    """Check all settings, and the templates that they name, without connecting; names each that does not fit."""
-    from streams import settings
-    from streams.adapters import templates
-
-    given = connect.load(ctx, connect.connection_flags(brokers, properties, file)).settings
-    settings.check(given)
-    templates.load(given.assemble.templates_dir)
-    if given.assemble.system_file is not None:
-        templates.system_text(given.assemble.system_file)
+    """Check all settings, and keys and templates that they name, without connecting; names what does not fit."""
+    fit(connect.load(ctx, connect.connection_flags(brokers, properties, file)).settings)
     typer.echo("settings fit", err=True)
+
+
+def fit(given: "Settings") -> None:
+    """Whether a worker could begin with them: providers and their keys, templates, policies; raises what it would."""
+    from streams import pipeline, settings
+
+    settings.check(given)
+    pipeline.compose(pipeline.parts_of(given, pipeline.Nowhere()))
 
 
 @app.command()

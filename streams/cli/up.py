@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli import connect
+from streams.cli import config, connect
 from streams.cli.options import Brokers, PropertiesFile, Property
 from topics.errors import ConfigurationError, LocalKafkaError
 
@@ -34,7 +34,7 @@ def up(
     kind = provider_for(provider, demo)
     flags = {"provider.kind": kind, **connect.connection_flags(brokers, properties, file)}
     loaded = connect.load(ctx, flags)
-    checked(loaded)
+    config.fit(loaded.settings)  # before anything starts: it would end every worker
     home = (connect.outside(ctx).cwd / data).absolute()
     refuse_second(home)
     passed = [*(["-b", brokers] if brokers else []), *(["-F", str(file)] if file else [])]
@@ -53,13 +53,6 @@ def provider_for(asked: str | None, demo: bool) -> str | None:
     if asked is not None and asked not in PROVIDERS:
         raise ConfigurationError("--provider", asked, f"use one of {', '.join(PROVIDERS)}")
     return "echo" if demo else asked
-
-
-def checked(loaded: "Loaded") -> None:
-    """Before anything starts: a provider without its key would end every worker."""
-    from streams import settings
-
-    settings.check(loaded.settings)
 
 
 def refuse_second(home: Path) -> None:

@@ -173,7 +173,8 @@ class Remote(Section):
     @classmethod
     def _http(cls, given: str | None) -> str | None:
         at = urlsplit(given or "http://unset")
-        if at.scheme not in {"http", "https"} or not at.hostname or "@" in at.netloc or at.query or at.fragment:
+        bare = at.hostname and at.port != 0 and not at.query and not at.fragment  # a port beyond 65535 is a ValueError
+        if at.scheme not in {"http", "https"} or not bare or "@" in at.netloc:
             raise ValueError("should be http(s)://host[:port][/path], with no user and no question mark")
         return given
 

@@ -120,3 +120,11 @@ def test_check_of_retry_names_tiers_that_are_not_four_in_order(tmp_path, tiers):
     ran = run_at(["config", "check"], given(cwd=tmp_path))
 
     assert (2, True) == (ran.code, "retry.tiers_s" in ran.err)
+
+
+@pytest.mark.parametrize(("faults", "code"), [("[]", 0), ("['ok', 'timeout']", 0), ("['ok', 'bogus']", 2)])
+def test_check_of_echo_names_faults_that_do_not_exist(tmp_path, faults, code):
+    (tmp_path / "streams.toml").write_text(f"[provider.echo]\nfaults = {faults}\n")
+    ran = run_at(["config", "check"], given(cwd=tmp_path))
+
+    assert (code, code == 2) == (ran.code, "provider.echo.faults = 'bogus'" in ran.err)

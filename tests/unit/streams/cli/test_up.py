@@ -108,3 +108,49 @@ def test_provider_without_its_key_ends_up_before_anything_starts(tmp_path, kind)
 
     assert (2, []) == (ran.code, list(tmp_path.iterdir()))
     assert f"provider.{kind}.api_key" in ran.err
+
+
+FAR = "base_url = 'https://api.example.com/v1'\nmodel = 'm'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[provider.echo]\nfaults = ['bogus']", "provider.echo.faults = 'bogus'"),
+        ("[provider]\nkind = 'oracle'", "provider.kind"),
+        ("[provider]\nkind = 'openai'", "provider.openai.base_url = unset"),
+        (f"[provider]\nkind = 'openai'\n[provider.openai]\n{FAR}api_key_env = 'KEY'", "provider.openai.api_key_env"),
+        (f"[provider]\nkind = 'openai'\n[provider.openai]\n{FAR}api_key_file = 'no'", "provider.openai.api_key_file"),
+        (f"[routes]\na = ['openai:m']\n[provider.openai]\n{FAR}api_key_env = 'KEY'", "provider.openai.api_key_env"),
+        ("[routes]\na = ['echo:m', 'anthropic:m']", "provider.anthropic.api_key = unset"),
+        ("[assemble]\ntemplates_dir = '/nonexistent'", "assemble.templates_dir"),
+        ("[assemble]\nsystem_file = '/nonexistent'", "assemble.system_file"),
+    ],
+)
+def test_settings_no_worker_can_begin_with_end_up_before_anything_starts(tmp_path, text, told):
+    """B93."""
+    (tmp_path / "streams.toml").write_text(text)
+    ran = run_at(["up"], outside(cwd=tmp_path))
+
+    assert (2, [tmp_path / "streams.toml"]) == (ran.code, list(tmp_path.iterdir()))
+    assert told in ran.err
+
+
+@pytest.mark.parametrize(("key", "told"), [(None, "provider.openai.api_key_env"), ("hunter2", "streams topics apply")])
+def test_key_in_a_named_variable_is_looked_for_first(tmp_path, key, told):
+    """B93: with it `up` goes on, here to topics that are missing."""
+    (tmp_path / "streams.toml").write_text(f"[provider]\nkind = 'openai'\n[provider.openai]\n{FAR}api_key_env = 'KEY'")
+    kafka = FakeKafka(plan=Plan((New("prompts", 8, 1, {}),), (), (), ()))
+    ran = run_at(["up", "-b", "k:1"], outside(kafka, {"KEY": key} if key else {}, tmp_path))
+
+    assert (2, True, False) == (ran.code, told in ran.err, "hunter2" in ran.err)
+
+
+@pytest.mark.parametrize("asked", [["--demo"], ["--provider", "echo"]])
+def test_provider_of_the_file_that_is_put_aside_is_not_checked(tmp_path, asked):
+    (tmp_path / "streams.toml").write_text("[provider]\nkind = 'openai'\n[routes]\na = ['anthropic:m']\n")
+    kafka = FakeKafka(plan=Plan((New("prompts", 8, 1, {}),), (), (), ()))
+    ran = run_at(["up", "-b", "k:1", *asked], outside(kafka, cwd=tmp_path))
+
+    assert "provider" not in ran.err
+    assert "streams topics apply" in ran.err

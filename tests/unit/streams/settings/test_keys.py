@@ -209,6 +209,9 @@ def test_settings_shown_as_text_hide_the_key():
         "http://a/v1?key=hunter2",
         "http://a/v1#x",
         "http://[::1/v1",
+        "http://127.0.0.1:99999/v1",
+        "http://127.0.0.1:0/v1",
+        "http://127.0.0.1:http/v1",
         "",
     ],
 )
