@@ -39,8 +39,7 @@ def listed(
 ) -> None:
     """Print the state of each breaker that ever opened, with the latest order."""
     there = connect.connect(ctx, brokers, properties, file)
-    words = asyncio.run(_words(there))
-    show.rows([row(words[service]) for service in sorted(words)], how, COLUMNS)
+    show.rows(map(row, asyncio.run(words(there))), how, COLUMNS)
 
 
 @app.command()
@@ -107,8 +106,8 @@ async def _answered(there: Connection, service: str, order: Ordered, wait_s: flo
     return None if found is None else _word(found)
 
 
-async def _words(there: Connection) -> dict[str, Breaker]:
-    """The word that stands on each service."""
+async def words(there: Connection) -> list[Breaker]:
+    """The word that stands on each service, by name."""
     found: dict[str, Breaker] = {}
     async with there.kafka.tail(BREAKERS, FromStart()) as records:
         async for record in records:
@@ -116,7 +115,7 @@ async def _words(there: Connection) -> dict[str, Breaker]:
             known = found.get(word.service) if word else None
             if word and (known is None or (known.epoch, known.number) < (word.epoch, word.number)):
                 found[word.service] = word
-    return found
+    return [found[service] for service in sorted(found)]
 
 
 def _word(record: Record) -> Breaker | None:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +16,7 @@ from topics.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from streams.engine.cluster import Cluster
+    from streams.engine.heads import Place
     from streams.engine.lag import Lag
     from streams.engine.topics import Plan, Shape
     from streams.local.ready import Up
@@ -30,6 +31,8 @@ class Kafka(Door, Protocol):
     async def lags(self, groups: Mapping[str, tuple[str, ...]]) -> "tuple[Lag, ...]": ...
 
     async def late(self, groups: Mapping[str, tuple[str, ...]], before_ms: int) -> "tuple[Lag, ...]": ...
+
+    async def stamps(self, lags: "Iterable[Lag]") -> "dict[Place, int]": ...
 
     async def plan(self, shape: "Shape", tables: Mapping[str, tuple[str, ...]]) -> "Plan": ...
 
@@ -54,6 +57,12 @@ class RealKafka(KafkaDoor):
         from streams.engine import trim
 
         return await trim.late(self.cluster, groups, before_ms)
+
+    async def stamps(self, lags: "Iterable[Lag]") -> "dict[Place, int]":
+        """When the first record that waits in each partition was appended, epoch milliseconds."""
+        from streams.engine import heads
+
+        return await heads.stamps(self.cluster, lags)
 
     async def plan(self, shape: "Shape", tables: Mapping[str, tuple[str, ...]]) -> "Plan":
         from streams.engine import topics

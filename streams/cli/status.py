@@ -1,4 +1,4 @@
-"""`streams status`: how much waits before each stage and for too long, what was buried, which workers are ready."""
+"""`streams status`: what waits before each stage, and until when; what was buried, who is not called, who is ready."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli import connect, show
+from streams.cli import breaker, connect, parked, show
 from streams.cli.connect import Connection
 from streams.cli.letters import now_ms
 from streams.cli.options import As, Brokers, PropertiesFile, Property
 from streams.decisions import retention
 from streams.stage import Stage
-from topics.catalog import CATALOG, DAY_MS, DEAD_LETTERS, EXPENDABLE, Names
+from topics.calls import Breaker
+from topics.catalog import BREAKERS, CATALOG, DAY_MS, DEAD_LETTERS, EXPENDABLE, PARKED, Names
 
 if TYPE_CHECKING:
     from streams.engine.lag import Lag
 
-COLUMNS = ("group", "stage", "topic", "lag", "records")
+COLUMNS = ("group", "stage", "topic", "lag", "records", "due")
+BARRED = ("service", "state", "since", "until", "order")
 EVERY_S = 2.0
 HOME = "\x1b[H\x1b[J"  # a terminal's picture is drawn anew in its place
 
@@ -30,7 +32,13 @@ def status(
     properties: Property = None,
     file: PropertiesFile = None,
 ) -> None:
-    """Print the lag before each stage, the dead letters, what gets old, and the workers of the `up` that runs here."""
+    """Print what waits and until when, dead letters, who is not called, and the workers of the `up` that runs here.
+
+    A row is a stage and a topic: `lag` records wait there. DUE: when the first parked request is tried again. Below,
+    where there are any, the breakers that are not closed. With -o json all rows have `group`, `stage`, `topic`, `lag`,
+    `records`; those of parked topics `tier_s`, `due`, `due_in_s` (below 0: overdue by this machine's clock; null: none
+    waits); a row a breaker, `lag` null, has what `breaker list` shows.
+    """
     there = connect.connect(ctx, brokers, properties, file)
     asyncio.run(_status(ctx, there, how, follow))
 
@@ -39,10 +47,11 @@ async def _status(ctx: typer.Context, there: Connection, how: show.Format, follo
     stages = connect.outside(ctx).flow(there.settings)
     while True:
         lags = await there.kafka.lags(reads(stages, there.names))
-        found = [*waiting(stages, there.names, lags), buried(there.names, lags)]
+        dated = await _dated(there, waiting(stages, there.names, lags), lags)
+        not_called = barred(there.names, await breaker.words(there))
         if follow and show.on_terminal():
             typer.echo(HOME, nl=False)
-        show.rows(found, how, COLUMNS)
+        _show([*dated, buried(there.names, lags)], not_called, how)
         typer.echo(f"{there.address} ({there.origin})", err=True)
         for line in (*await _late(there, stages), *await _workers(ctx, there)):
             typer.echo(line, err=True)
@@ -85,6 +94,29 @@ def _row(group: str, stage: str, topic: str, lags: "list[Lag]") -> dict[str, obj
         "lag": sum(lag.records for lag in mine),
         "records": sum(lag.end - lag.start for lag in mine),
     }
+
+
+async def _dated(there: Connection, rows: Iterable[show.Row], lags: "Iterable[Lag]") -> list[show.Row]:
+    """The rows, those of parked topics with the time of what waits there."""
+    tiers = dict(zip(map(there.names.topic, PARKED), there.settings.retry.tiers_s, strict=True))
+    due = parked.first_due(tiers, await there.kafka.stamps([lag for lag in lags if lag.topic in tiers]))
+    return [parked.with_due(row, tiers, due, now_ms()) for row in rows]
+
+
+def barred(names: Names, words: Iterable[Breaker]) -> list[show.Row]:
+    """A row for each breaker that is not closed: as `breaker list` shows it, behind what every row has."""
+    every = {**dict.fromkeys(("group", "stage"), None), "topic": names.topic(BREAKERS), "lag": None, "records": None}
+    return [{**every, **breaker.row(word)} for word in words if word.state != "closed"]
+
+
+def _show(rows: list[show.Row], not_called: list[show.Row], how: show.Format) -> None:
+    if how is not show.Format.table:
+        show.rows([*rows, *not_called], how, COLUMNS)
+        return
+    show.rows([{**row, "due": parked.in_words(row)} for row in rows], how, COLUMNS)
+    if not_called:
+        typer.echo("\nbreakers that are not closed:")
+        show.rows(not_called, how, BARRED)
 
 
 async def _late(there: Connection, stages: Sequence[Stage]) -> list[str]:

@@ -15,20 +15,25 @@ from typing import Any
 import pytest
 
 from streams.cli.connect import Outside
+from streams.decisions import parking
 from streams.drill.ledger import Entry
 from streams.drill.served import ServedProvider
+from tests.support.builders import assembled
 from tests.support.commands import run_at
 from tests.support.crew import Pair, working
 from tests.support.running import POLL_S, Line, RunningWorker, request
 from topics import wire
+from topics.answer import rfc3339
 from topics.calls import Breaker
-from topics.catalog import BREAKERS, DEAD_LETTERS
+from topics.catalog import ASSEMBLED, BREAKERS, DEAD_LETTERS
 
 pytestmark = pytest.mark.broker
 
 SERVICE = "openai:default"
 CLOSED, OPEN = 0.0, 2.0
 CONSECUTIVE, OPEN_S, INTERVAL_S = 3, 1.5, 1.0
+IDS = [f"a-{number}" for number in range(24)]
+PARKED_ID, TIERS_S = "parked-1", (1.0, 2.0, 4.0, 8.0)
 KNOBS = {
     "breaker__consecutive": CONSECUTIVE,
     "breaker__open_s": OPEN_S,
@@ -36,9 +41,8 @@ KNOBS = {
     "breaker__probe_interval_s": INTERVAL_S,
     "breaker__min_probes": 2,
     "retry__base_s": 0.2,
-    "retry__tiers_s": "1,2,4,8",
+    "retry__tiers_s": ",".join(map(str, TIERS_S)),
 }
-IDS = [f"a-{number}" for number in range(24)]
 
 
 @dataclass
@@ -55,6 +59,9 @@ class Story:
     words: list[Breaker] = field(default_factory=list)
     orders: list[tuple[str, int, int]] = field(default_factory=list)
     listed: list[dict[str, Any]] = field(default_factory=list)
+    status: list[dict[str, Any]] = field(default_factory=list)  # in the outage
+    parked: tuple[str, str] = ("", "")  # the topic in which one request waits, and when it is due
+    after: list[dict[str, Any]] = field(default_factory=list)  # status when all is over
 
     @property
     def outage(self) -> list[float]:
@@ -86,12 +93,26 @@ def seen(pair: Pair, wanted: float, within_s: float = 30.0) -> dict[int, float]:
 def cli(line: Line, *arguments: str) -> Any:
     environ = {"STREAMS_NAMES__NAMESPACE": line.names.namespace, "STREAMS_NAMES__PREFIX": line.names.prefix}
     run: Any = run_at
-    return run(["breaker", *arguments, "-b", line.brokers], Outside({**environ, "USER": "ann"}))
+    tiers = ",".join(map(str, TIERS_S))
+    return run([*arguments, "-b", line.brokers], Outside({**environ, "STREAMS_RETRY__TIERS_S": tiers, "USER": "ann"}))
+
+
+def status(line: Line) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = cli(line, "status", "-o", "json").json
+    return rows
+
+
+async def park(line: Line) -> tuple[str, str]:
+    """A request waits in the longest tier: Kafka's name of that, and when it is due by the broker's stamp."""
+    work = assembled(request_id=PARKED_ID, lane="low", dedup_key=f"c:{PARKED_ID}")
+    topic, headers = parking.output(ASSEMBLED["low"], TIERS_S[-1:], TIERS_S)
+    [sent] = await line.publish(wire.encode(work), key=PARKED_ID.encode(), headers=headers, topic=topic)
+    return sent.topic, rfc3339(parking.due_ms(sent.timestamp, TIERS_S[-1]))
 
 
 def ordered(pair: Pair, verb: str, wanted: float) -> tuple[str, int, int]:
     """The verb, its exit code, and how many workers were seen to obey."""
-    return verb, cli(pair.line, verb, SERVICE, "--why", "a drill").code, len(seen(pair, wanted, 10.0))
+    return verb, cli(pair.line, "breaker", verb, SERVICE, "--why", "a drill").code, len(seen(pair, wanted, 10.0))
 
 
 def played(pair: Pair, provider: ServedProvider) -> Story:
@@ -101,15 +122,18 @@ def played(pair: Pair, provider: ServedProvider) -> Story:
     story.opened = seen(pair, OPEN)
     pair.workers[1].kill()
     story.restarted = state(pair.workers[1].start().ready())
+    story.parked = asyncio.run(park(pair.line))
+    story.status = status(pair.line)
     time.sleep(3 * OPEN_S)  # why: the thing itself, an outage that lasts for a few probes
     asyncio.run(provider.play())
     story.well_at = time.time()
-    results = asyncio.run(pair.line.results(IDS, 60.0))
+    results = asyncio.run(pair.line.results([*IDS, PARKED_ID], 60.0))
     story.answers = [json.loads(one.value) for one in results]
     story.recovered = len(seen(pair, CLOSED)) == len(pair.workers)
     story.dead_letters = len(asyncio.run(pair.line.all(DEAD_LETTERS)))
     story.orders = [ordered(pair, "trip", OPEN), ordered(pair, "reset", CLOSED)]
-    story.listed = cli(pair.line, "list", "-o", "json").json
+    story.listed = cli(pair.line, "breaker", "list", "-o", "json").json
+    story.after = status(pair.line)
     story.calls = [entry for entry in provider.entries() if entry.action == "start"]
     words = asyncio.run(pair.line.all(BREAKERS))
     story.words = sorted((wire.decode(one.value, Breaker) for one in words), key=lambda word: word.number)
@@ -170,6 +194,27 @@ def test_probes_that_failed_made_it_wait_longer(story: Story) -> None:
     assert max(waits) >= 1
 
 
+def test_status_in_the_outage_names_the_breaker(story: Story) -> None:
+    [row] = [row for row in story.status if row.get("service")]
+
+    assert SERVICE == row["service"]
+    assert row["state"] in {"open", "half-open"}
+    assert row["since"] < row["until"]
+
+
+def test_status_in_the_outage_tells_when_the_parked_request_is_due(story: Story) -> None:
+    """By the broker's stamp; tiers without one have no time."""
+    tiers = {row["topic"]: row for row in story.status if "tier_s" in row}
+    row = tiers.pop(story.parked[0])
+
+    assert (8.0, 1, story.parked[1]) == (row["tier_s"], row["lag"], row["due"])
+    assert [(0, None)] * 3 == [(row["lag"], row["due"]) for row in tiers.values()]
+
+
+def test_status_after_the_outage_shows_neither(story: Story) -> None:
+    assert [] == [row for row in story.after if row.get("service") or row.get("due")]
+
+
 # -- the recovery
 
 
@@ -188,7 +233,7 @@ def test_recovery_took_two_probes_that_went_well(story: Story) -> None:
 
 def test_requests_of_the_outage_are_all_answered(story: Story) -> None:
     """B41, I9."""
-    assert dict.fromkeys(IDS, "completed") == {answer["id"]: answer["status"] for answer in story.answers}
+    assert dict.fromkeys([*IDS, PARKED_ID], "completed") == {answer["id"]: answer["status"] for answer in story.answers}
     assert 0 == story.dead_letters
 
 

@@ -231,6 +231,19 @@ def test_group_that_never_read_is_late_for_what_is_older(kafka, before_ms, late)
     assert late == asyncio.run(found())
 
 
+def test_stamps_are_those_of_the_first_records_that_wait(kafka):
+    async def found():
+        await put(kafka, PROMPTS, *PAIRS)
+        lags = await kafka.lags({"nobody": (kafka.names.topic(PROMPTS),)})
+        first = [record.timestamp_ms for record in await kafka.last(PROMPTS, len(PAIRS)) if record.offset == 0]
+        return min(first), await kafka.stamps(lags), {(lag.topic, lag.partition) for lag in lags if lag.records}
+
+    oldest, stamps, places = asyncio.run(found())
+
+    assert oldest == min(stamps.values())
+    assert places == set(stamps)
+
+
 async def pipeline_of_one(kafka, n):
     """Answers the next ``n`` prompts, each twice, as a redelivery would."""
     async with kafka.publisher() as publisher, kafka.from_end(PROMPTS) as prompts:

@@ -152,6 +152,10 @@ class FakeKafka:
         log = self.topics.get(self.names.known()[lag.topic], [])
         return any(record.timestamp_ms < before_ms for record in log[lag.committed or 0 :])
 
+    async def stamps(self, lags):
+        logs = {lag: self.topics.get(self.names.known()[lag.topic], []) for lag in lags if lag.records}
+        return {(lag.topic, lag.partition): log[lag.committed or 0].timestamp_ms for lag, log in logs.items()}
+
     async def plan(self, shape, tables):
         self.shape, self.asked_tables = shape, tables
         return self.planned
