@@ -37,40 +37,40 @@ class GuardPolicy:
 
 @dataclass(frozen=True, slots=True)
 class FloodGuard:
-    """What a worker's latest outcomes say; a value: ``seen`` gives the next one.
+    """What a worker's latest calls say; a value: ``called`` gives the next one.
 
     Args:
         policy: The knobs.
         streak: Requests that would be given up since the last call that went well.
-        count: Calls in the window.
-        failed: The window, one bit a call, the latest lowest; 1: failed.
+        calls: The window: when each began, epoch milliseconds, and whether it failed; the latest last.
+        failed: How many of them did.
     """
 
     policy: GuardPolicy = field(default_factory=GuardPolicy)
     streak: int = 0
-    count: int = 0
+    calls: tuple[tuple[int, bool], ...] = ()
     failed: int = 0
 
-    def called(self, error: BaseException | None) -> Self:
+    def called(self, error: BaseException | None, began_ms: int) -> Self:
         """The guard after one more call.
 
         Args:
             error: How it failed; None: it was answered. What is a request's own fault says nothing of the others and
                 changes nothing.
+            began_ms: When it began, epoch milliseconds. Calls count in this order: a slow answer that ends in an outage
+                tells of the time before it.
 
-        >>> FloodGuard().called(None).count, FloodGuard().called(KeyError()).count
-        (1, 0)
+        >>> len(FloodGuard().called(None, 5).calls), FloodGuard().called(KeyError(), 5).calls
+        (1, ())
         """
-        if error is None and not self.failed and not self.streak and self.count == self.policy.window:
+        policy, bad = self.policy, error is not None
+        if error is None and not self.streak and len(self.calls) == policy.window and not self.failed:
             return self  # all is well, and was: nothing to note
         if error is not None and not meaning(error).systemic:
             return self
-        bad, window = error is not None, self.policy.window
+        calls = sorted((*self.calls, (began_ms, bad)))[-policy.window :]
         return replace(
-            self,
-            streak=self.streak if bad else 0,
-            count=min(self.count + 1, window),
-            failed=(self.failed << 1 | bad) & ((1 << window) - 1),
+            self, streak=self.streak if bad else 0, calls=tuple(calls), failed=sum(failed for _, failed in calls)
         )
 
     def given_up(self, error: BaseException) -> Self:
@@ -90,7 +90,7 @@ class FloodGuard:
         >>> FloodGuard(streak=9).systemic(), FloodGuard(streak=10).systemic()
         (False, True)
         """
-        policy = self.policy
+        policy, count = self.policy, len(self.calls)
         if self.streak >= policy.consecutive:
             return True
-        return self.count >= policy.minimum and self.failed.bit_count() >= policy.ratio * self.count
+        return count >= policy.minimum and self.failed >= policy.ratio * count

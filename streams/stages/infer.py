@@ -106,9 +106,10 @@ def stage(
 
 
 class Replied(NamedTuple):
-    """A call that was answered: the bytes to write."""
+    """A call that was answered: the bytes to write, and when it began, epoch milliseconds."""
 
     value: bytes
+    began_ms: int
 
 
 class Case:
@@ -134,7 +135,7 @@ class Case:
             if answer is not None:
                 return await self._closed(answer)
             match step := step or self._next():
-                case Replied(value):
+                case Replied(value, _):
                     return await self._closed(self._row(INFERRED, value))
                 case Ask() if self.unsaved:
                     await self._save()
@@ -166,7 +167,7 @@ class Case:
         closed = cascade.shut(desk.policy, Candidate(made.provider, made.model), missed.error, now_ms)
         if closed is not None:
             desk.close(*closed, now_ms)
-        desk.guard = desk.guard.called(missed.error)
+        desk.guard = desk.guard.called(missed.error, missed.made.at_ms)
         step = steps.after(desk.policy, self._course(), self._sight(), missed.error, desk.guard)
         if isinstance(step, Nobody) or (isinstance(step, Wait) and step.why == "outage"):
             desk.guard = desk.guard.given_up(missed.error)
@@ -188,7 +189,7 @@ class Case:
         name = self.keys.call(len(self.progress.tries))
         made = await self.scope.shared(name, partial(self._called, ask))
         if isinstance(made, Replied):
-            self.desk.guard = self.desk.guard.called(None)
+            self.desk.guard = self.desk.guard.called(None, made.began_ms)
             return made
         before = self.progress
         self._catch_up()
@@ -224,7 +225,7 @@ class Case:
         work_s = (now_ms - began_ms) / 1000
         whole = grown(reply, Reply, work_s=work_s, finished_ms=now_ms, attempts=len(tries) + 1)
         try:
-            return Replied(endings.answered(self.message, whole, tries))
+            return Replied(endings.answered(self.message, whole, tries), began_ms)
         except RecordTooLarge as error:
             return steps.missed(candidate, error, began_ms, now_ms)
 

@@ -1,6 +1,8 @@
 """When failures of many requests are one outage, case by case."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.decisions.flood_guard import FloodGuard, GuardPolicy
 from topics import provider_errors as errors
@@ -14,9 +16,9 @@ DOWN = errors.ProviderUnavailable("openai")
 def guard(outcomes: str, policy: GuardPolicy = SMALL) -> FloodGuard:
     """After calls as letters: ``r`` failed, ``f`` and the request with it, ``o`` answered, ``c`` the caller's fault."""
     found = FloodGuard(policy)
-    for letter in outcomes:
+    for began_ms, letter in enumerate(outcomes):
         error = {"o": None, "c": errors.ProviderRefused("openai")}.get(letter, DOWN)
-        found = found.called(error)
+        found = found.called(error, began_ms)
         if error is not None and letter != "r":
             found = found.given_up(error)
     return found
@@ -70,20 +72,45 @@ def test_answer_ends_a_row_at_once() -> None:
 
 
 def test_answer_ends_a_row_that_the_window_has_forgotten() -> None:
-    assert 0 == guard("o" * 8 + "f").given_up(DOWN).called(None).streak
+    assert 0 == guard("o" * 8 + "f").given_up(DOWN).called(None, 9).streak
 
 
 def test_call_that_is_tried_again_is_in_the_window_but_not_in_the_row() -> None:
     found = guard("rrf", RARE)
 
-    assert (1, 3, 0b111) == (found.streak, found.count, found.failed)
+    assert (1, ((0, True), (1, True), (2, True))) == (found.streak, found.calls)
+
+
+def test_slow_answer_of_a_call_before_an_outage_does_not_hide_it() -> None:
+    """Forty answers that come in after the failures began before them: the latest calls all failed."""
+    down = guard("o" * 50 + "r" * 25, GuardPolicy())
+
+    for began_ms in range(10, 50):
+        down = down.called(None, began_ms)
+
+    assert (25, True) == (down.failed, down.systemic())
+
+
+def test_slow_failure_of_a_call_before_the_window_is_forgotten() -> None:
+    found = guard("f" + "o" * 8, RARE).called(DOWN, 0)
+
+    assert (0, guard("f" + "o" * 8, RARE)) == (found.failed, found)
+
+
+@given(st.permutations([(ms, ms % 3 == 0) for ms in range(30)]))
+def test_calls_count_by_their_beginning_in_whatever_order_they_end(ends: list[tuple[int, bool]]) -> None:
+    found = FloodGuard(GuardPolicy(consecutive=100, window=30))
+    for began_ms, bad in ends:
+        found = found.called(DOWN if bad else None, began_ms)
+
+    assert tuple(sorted(ends)) == found.calls
 
 
 def test_row_counts_while_every_call_of_the_window_went_well() -> None:
     """A guard that has nothing to note of an answer still ends a row."""
     calm = guard("o" * 8)
 
-    assert (1, 0) == (calm.given_up(DOWN).streak, calm.given_up(DOWN).called(None).streak)
+    assert (1, 0) == (calm.given_up(DOWN).streak, calm.given_up(DOWN).called(None, 9).streak)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +128,7 @@ def test_row_counts_while_every_call_of_the_window_went_well() -> None:
     ],
 )
 def test_fault_of_a_provider_or_of_its_key_counts(error: OrchestratorError) -> None:
-    assert (1, 1) == (FloodGuard().given_up(error).streak, FloodGuard().called(error).failed)
+    assert (1, 1) == (FloodGuard().given_up(error).streak, FloodGuard().called(error, 5).failed)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +146,7 @@ def test_fault_of_a_provider_or_of_its_key_counts(error: OrchestratorError) -> N
 )
 @pytest.mark.parametrize("before", ["", "ff", "fo"])
 def test_fault_of_the_request_neither_counts_nor_ends_a_row(error: BaseException, before: str) -> None:
-    assert guard(before) == guard(before).called(error) == guard(before).given_up(error)
+    assert guard(before) == guard(before).called(error, 5) == guard(before).given_up(error)
 
 
 @pytest.mark.parametrize(

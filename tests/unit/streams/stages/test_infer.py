@@ -987,6 +987,18 @@ def test_outage_is_seen_in_the_calls_before_a_request_has_made_all_its_tries(min
     assert spared == (output.topic in PARKED)
 
 
+@pytest.mark.parametrize(("answered_ms", "spared"), [(NOW_MS - 1, True), (NOW_MS + 1, False)])
+def test_slow_answer_to_a_call_of_before_does_not_hide_an_outage(answered_ms: int, spared: bool) -> None:
+    """I9."""
+    scope, policy = FakeScope(), GuardPolicy(consecutive=100, ratio=1, window=2, minimum=2)
+    stage = served(failing(AWAY, None, AWAY), scope, RetryPolicy(1), guard=policy)
+
+    for offset, scope.now_ms in enumerate((NOW_MS, answered_ms, NOW_MS + 9)):
+        (output,) = run(stage, lane(assembled(dedup_key=f"c:{offset}"), offset=offset), scope)
+
+    assert spared == (output.topic in PARKED)
+
+
 def test_request_wrong_by_itself_is_buried_in_an_outage_too() -> None:
     scope = FakeScope()
     stage = served(failing(ProviderRefused("fake")), scope, guard=GuardPolicy(consecutive=1))
