@@ -5,39 +5,42 @@ Survivors that change nothing are listed in ``mutants_equivalent.txt``: ``path |
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.gates.imports import imported, name_of
+
+CODE = ROOT = Path(__file__).resolve().parents[2]  # of this gate, and of what it gates
 WORK = ROOT / "build" / f"mutants-{os.getpid()}"  # runs side by side must not share a copy
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.txt")
 MINIMUM = 0.9
-CONFIG = """\
-[cosmic-ray]
-module-path = {module!r}
-timeout = 60.0
-excluded-modules = []
-test-command = {command!r}
-[cosmic-ray.distributor]
-name = "local"
-"""
 
 
 def targets(root: Path) -> list[str]:
     """The modules whose score is gated."""
-    rules = sorted((root / "streams/decisions").glob("*.py"))
-    return [*(path.relative_to(root).as_posix() for path in rules if path.stem != "__init__"), "topics/wire.py"]
+    rules = sorted(path for path in (root / "streams/decisions").rglob("*.py") if runs(path))
+    return [*(path.relative_to(root).as_posix() for path in rules), "topics/wire.py"]
+
+
+def runs(path: Path) -> bool:
+    """Is there more in the module than words about its package?"""
+    return path.stem != "__init__" or "def " in path.read_text("utf-8")
 
 
 def tests_of(root: Path, module: str) -> list[str]:
-    """The unit tests of a module, and the properties that speak of it."""
+    """The unit tests of a module, and the properties that import it."""
     path = Path(module)
-    unit = root / "tests/unit" / path.parent / f"test_{path.name}"
-    laws = [law for law in sorted((root / "tests/property").glob("test_*.py")) if path.stem in law.read_text("utf-8")]
+    unit = root / "tests/unit" / path.parent / f"test_{path.stem.strip('_')}.py"
+    name = name_of(path)
+    laws = [law for law in sorted((root / "tests/property").glob("test_*.py")) if name in imports(law)]
     return [found.relative_to(root).as_posix() for found in [unit, *laws] if found.exists()]
+
+
+def imports(test: Path) -> set[str]:
+    """The modules that a test file imports."""
+    return imported(test.stem, test.read_text("utf-8"))
 
 
 def equivalents(text: str) -> set[tuple[str, str, str]]:
@@ -46,31 +49,20 @@ def equivalents(text: str) -> set[tuple[str, str, str]]:
     return {(path, operator, line.strip()) for path, operator, line, _ in rows}
 
 
-def survivors(dump: str, root: Path) -> tuple[list[tuple[str, str, str]], int]:
-    """From cosmic-ray's dump: each survivor as (path, operator, source line), and the number of mutants that ran."""
-    lived, ran = [], 0
-    for line in filter(None, dump.splitlines()):
-        item, result = json.loads(line)
-        ran += 1
-        if result and result["test_outcome"] == "survived":
-            (change,) = item["mutations"]
-            source = (root / change["module_path"]).read_text("utf-8").splitlines()
-            lived.append((change["module_path"], change["operator_name"], source[change["start_pos"][0] - 1].strip()))
-    return lived, ran
+def survivors(lines: str, module: str, source: str) -> tuple[list[tuple[str, str, str]], int]:
+    """From the outcomes: each survivor as (path, operator, source line), and the number of mutants that ran."""
+    outcomes = [json.loads(line) for line in lines.splitlines()]
+    text = source.splitlines()
+    lived = [(module, one["operator"], text[one["line"] - 1].strip()) for one in outcomes if one["survived"]]
+    return lived, len(outcomes)
 
 
 def mutate(module: str) -> str:
-    """Run all mutants of one module on the copy; the dump of the session."""
-    name = module.replace("/", ".")
-    config, session = WORK / f"{name}.toml", WORK / f"{name}.sqlite"
-    command = shlex.join([sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *tests_of(ROOT, module)])
-    config.write_text(CONFIG.format(module=module, command=command), "utf-8")
+    """Run all mutants of one module on the copy; a line an outcome."""
     tree = WORK / "tree"
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    ray = [sys.executable, "-m", "cosmic_ray.cli"]
-    for step in (["baseline", config], ["init", config, session], ["exec", config, session]):
-        subprocess.run([*ray, *map(str, step)], cwd=tree, check=True, env=environment, stdout=subprocess.DEVNULL)
-    return subprocess.run([*ray, "dump", str(session)], cwd=tree, check=True, stdout=subprocess.PIPE, text=True).stdout
+    command = [sys.executable, "-m", "scripts.gates.forked", module, *tests_of(ROOT, module)]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPATH": f"{tree}{os.pathsep}{CODE}"}
+    return subprocess.run(command, cwd=tree, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
 
 
 def main(modules: list[str]) -> int:
@@ -93,7 +85,7 @@ def report(modules: list[str]) -> int:
     known = equivalents(EQUIVALENT.read_text("utf-8"))
     missed = total = 0
     for module in modules:
-        lived, ran = survivors(mutate(module), WORK / "tree")
+        lived, ran = survivors(mutate(module), module, (WORK / "tree" / module).read_text("utf-8"))
         real = [mutant for mutant in lived if mutant not in known]
         print(f"{module}: {ran - len(real)} of {ran} noticed", flush=True)
         for path, operator, line in real:
