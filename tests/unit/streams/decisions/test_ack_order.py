@@ -26,6 +26,12 @@ def test_opened_without_size_counts_no_bytes() -> None:
     assert 0 == AckOrder[str]().opened("o1").bytes
 
 
+def test_ticket_shows_its_item_and_not_the_others_of_its_queue() -> None:
+    _, [first, _] = opened("o1", "o2")
+
+    assert (True, False) == ("o1" in repr(first), "o2" in repr(first))
+
+
 def test_tickets_of_equal_items_are_told_apart() -> None:
     order, (first, second) = opened("same", "same")
 

@@ -241,3 +241,54 @@ def test_answer_with_tries_twice_has_equal_bytes() -> None:
     again = decode(encode(message), type(message))
 
     assert encode(answers.completed(message)) == encode(answers.completed(again))
+
+
+def paid(**fields: Any) -> dict[str, Any]:
+    """A final that a call gave, as JSON data."""
+    usage = Usage(input_tokens=9, output_tokens=20)
+    reply = door.reply(usage=usage, cost_usd_micros=12, attempts=2)
+    return {**answers.completed(door.inferred(reply)).model_dump(mode="json"), **fields}
+
+
+def shared(final: dict[str, Any]) -> dict[str, Any]:
+    ticket = door.admitted(request_id="a-2").model_dump(mode="json")
+    return orjson.loads(answers.shared(final, ticket, "cache", 5))
+
+
+def test_shared_answer_costs_its_own_request_nothing() -> None:
+    answer = shared(paid())
+
+    assert ({"input_tokens": 0, "output_tokens": 0}, 0, 0, {}) == tuple(
+        answer[name] for name in ("usage", "cost_usd_micros", "attempts", "work_s")
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, {"input_tokens": 9, "output_tokens": 20}),
+        (
+            {"usage": {"input_tokens": 0, "output_tokens": 0}, "saved_usage": {"input_tokens": 7, "output_tokens": 1}},
+            {"input_tokens": 7, "output_tokens": 1},
+        ),
+        ({"usage": None}, None),
+    ],
+)
+def test_shared_answer_saves_what_the_first_one_had_cost(fields: dict[str, Any], expected: Any) -> None:
+    assert expected == shared(paid(**fields))["saved_usage"]
+
+
+def test_shared_answer_of_an_outcome_without_usage_has_none() -> None:
+    assert None is shared(paid(usage=None))["usage"]
+
+
+@pytest.mark.parametrize(("fields", "expected"), [({}, "a-1"), ({"same_as": "a-0"}, "a-0")])
+def test_shared_answer_names_the_request_that_paid(fields: dict[str, Any], expected: str) -> None:
+    assert expected == shared(paid(**fields))["same_as"]
+
+
+def test_try_that_gave_the_answer_began_its_work_before_it_ended() -> None:
+    reply = door.reply(work_s=4.0, finished_ms=door.NOON_MS + 9_000)
+    tries = answers.completed(door.inferred(reply, tries=(tried(),))).tries
+
+    assert "2026-01-31T12:00:05.000Z" == (tries and tries[-1].at)

@@ -51,6 +51,23 @@ def test_request_without_tries_has_an_empty_ledger() -> None:
     assert attempts.NOTHING == read()
 
 
+def test_ledger_of_nothing_counts_and_forbids_nothing() -> None:
+    assert Ledger(0, 0, {}, {}) == read()
+
+
+def test_candidate_that_was_never_asked_has_neither_failed_nor_to_rest() -> None:
+    assert (0, 0, False) == Mark()
+
+
+def test_key_that_was_refused_is_dead_for_a_minute_unless_told() -> None:
+    assert 60.0 == CascadePolicy().dead_key_s
+
+
+@pytest.mark.parametrize("first", [None, "", "context_too_long"])
+def test_try_that_counts_for_nothing_hides_no_later_one(first: str | None) -> None:
+    assert 1 == read(tried(kind=first), tried(SECOND)).attempts
+
+
 @pytest.mark.parametrize(
     ("kinds", "counted"),
     [

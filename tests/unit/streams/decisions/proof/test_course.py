@@ -1,10 +1,11 @@
 """Logs that are whole, answers that keep coming, and what provider and client tell."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from streams.decisions.proof import Calls, Mark
+from streams.decisions.proof import Calls, Fold, Mark, judge
 from streams.decisions.proof.course import Wait, _merged
 from streams.testing import Pipeline
 from tests.support.checked import Records, as_if_whole, asked, changed, ran, records, verdict, with_json, without
@@ -30,6 +31,7 @@ def run(count: int = 3, **more: Any) -> Records:
         (mark(5, start=5), []),
         (mark(10), [("overrun", "prompts.core committed 10, the log ends at 9")]),
         (mark(4, start=5), [("gap", "offsets 4 to 4 went before prompts.core had done them")]),
+        (mark(4, start=6), [("gap", "offsets 4 to 5 went before prompts.core had done them")]),
         (mark(None, start=5), [("gap", "offsets 0 to 4 went before prompts.core had done them")]),
     ],
 )
@@ -56,6 +58,20 @@ def test_holes_of_a_partition_are_told_by_their_bounds(offsets: tuple[int, ...],
     assert expected == [item.detail for item in verdict(read).found("gap").items]
 
 
+@pytest.mark.parametrize(
+    ("offsets", "expected"),
+    [(range(9), []), (range(5), ["offsets 5 to 8 are missing"]), (range(12), []), ((), ["offsets 0 to 8 are missing"])],
+)
+def test_log_that_was_opened_has_gaps_where_less_was_read(offsets: Iterable[int], expected: list[str]) -> None:
+    first = next(one for one in run(1) if one.topic == ADMITTED)
+    fold = Fold(marks=[Mark(CORE, ADMITTED, first.partition, 9, 0, 9)])
+    fold.open_all()
+    for offset in offsets:
+        fold.add(first._replace(offset=offset))
+
+    assert expected == [item.detail for item in judge(fold).found("gap").items]
+
+
 def waits(*began_ended: tuple[int, int]) -> list[Wait]:
     return [Wait(began, ended, f"{began}") for began, ended in began_ended]
 
@@ -68,6 +84,8 @@ def waits(*began_ended: tuple[int, int]) -> list[Wait]:
         ([(0, 5), (5, 9)], [(0, 9)]),
         ([(0, 5), (6, 9)], [(0, 5), (6, 9)]),
         ([(0, 9), (1, 2), (8, 12)], [(0, 12)]),
+        ([(0, 5), (7, 9), (8, 12)], [(0, 5), (7, 12)]),
+        ([(0, 2), (4, 6), (6, 7), (8, 10), (9, 9)], [(0, 2), (4, 7), (8, 10)]),
     ],
 )
 def test_stretches_that_touch_are_one(given: list[tuple[int, int]], expected: list[tuple[int, int]]) -> None:
@@ -78,7 +96,9 @@ def test_merged_stretch_is_named_by_who_began_it() -> None:
     assert ["0"] == [wait.id for wait in _merged(waits((0, 5), (3, 9)))]
 
 
-@pytest.mark.parametrize(("stall_s", "expected"), [(0.9, ("a0",)), (1.1, ()), (0.0, ("a0",))])
+@pytest.mark.parametrize(
+    ("stall_s", "expected"), [(0.9, ("a0",)), (0.9995, ("a0",)), (1.0, ()), (1.1, ()), (0.0, ("a0",))]
+)
 def test_stall_is_a_silence_above_the_limit(stall_s: float, expected: tuple[str, ...]) -> None:
     assert expected == verdict(run(1, delay_s=1.0), stall_s=stall_s).ids("stalled")
 
@@ -141,6 +161,13 @@ def test_retries_that_answers_tell_excuse_calls(attempts: int, expected: tuple[s
     assert expected == verdict(read, calls=Calls(5, 3)).ids("repeated")
 
 
+def test_calls_beyond_what_is_told_are_counted() -> None:
+    read = changed(run(), RESULTS, with_json(attempts=3), of="a0")
+    [item] = verdict(read, calls=Calls(12, 3, excused=2)).found("repeated").items
+
+    assert "12 for 3 keys, 5 beyond what is told" == item.detail
+
+
 def test_retries_of_copies_are_told_once() -> None:
     read = changed(run(1), RESULTS, with_json(attempts=4))
     twice = [*read[:1], read[0]._replace(offset=1), *read[1:]]
@@ -157,7 +184,7 @@ def test_prompt_that_is_not_there_is_lost_where_it_was_acknowledged(words: Any, 
 
 @pytest.mark.parametrize(
     ("words", "phantom"),
-    [({"failed"}, ("a0",)), ({"unknown"}, ()), ({"failed", "ok"}, ()), ({"failed", "unknown"}, ())],
+    [({"failed"}, ("a0",)), (set(), ()), ({"unknown"}, ()), ({"failed", "ok"}, ()), ({"failed", "unknown"}, ())],
 )
 def test_answer_to_a_failed_publishing_is_a_phantom(words: Any, phantom: tuple[str, ...]) -> None:
     """I3."""

@@ -19,7 +19,7 @@ def record(key: bytes | None = b"k", value: bytes | None = b"v") -> Record:
     return Record("prompts", 3, 17, NOW_MS, key, value)
 
 
-@given(st.integers(0, 2**20), st.integers(0, 2**40))
+@given(st.integers(0, 2**20), st.integers(0, 2**48 - 1))
 def test_place_as_text_names_partition_and_offset(partition: int, offset: int) -> None:
     assert f"results/{partition}/{offset}" == facts.place_text("results", facts.packed(partition, offset))
 
@@ -63,6 +63,18 @@ def test_origin_is_the_one_that_the_door_writes(value: bytes | None) -> None:
 )
 def test_id_of_a_value_is_taken_where_it_is_of_use(value: bytes | None, expected: str | None) -> None:
     assert expected == facts.named(value)
+
+
+def test_answers_of_a_name_start_with_none_counted() -> None:
+    given = facts.Given("a", "2026-01-31T12:00:00.000Z", facts.packed(0, 1), NOW_MS, NOW_MS)
+
+    assert ((), 0) == (given.forms, given.count)
+
+
+def test_view_of_a_partition_starts_whole_and_without_an_end() -> None:
+    view = facts.View(3, 3)
+
+    assert ([], None, None) == (view.holes, view.end, view.first_ms)
 
 
 def test_examples_of_the_facts_hold() -> None:

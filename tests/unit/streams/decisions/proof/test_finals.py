@@ -7,7 +7,7 @@ import pytest
 from streams.decisions.proof import Fold, Mark, judge
 from streams.stage import Record
 from streams.testing import Pipeline
-from tests.support.checked import Records, added, as_if_whole, asked, marks, ran, records, verdict, without
+from tests.support.checked import Records, added, as_if_whole, asked, changed, marks, ran, records, verdict, without
 from topics.catalog import ADMITTED, DEDUPED, PROMPTS, REFINED, RESULTS
 
 HOUR_S = 3600.0
@@ -94,6 +94,75 @@ def test_resend_of_an_expired_request_without_answer_is_lost() -> None:
     assert (("a",), 1) == (found.ids("lost"), found.counts["expired"])
 
 
+@pytest.mark.parametrize(("after_ms", "expected"), [(1_000, ()), (1_001, ("a",))])
+def test_answer_of_another_record_counts_up_to_a_second_before_its_resend(
+    after_ms: int, expected: tuple[str, ...]
+) -> None:
+    read = records(ran(asked("a"), then=later(asked("a"), after_s=60.0)))
+    resend, kept = newest(read, PROMPTS), but(read, newest(read))
+    moved = resend._replace(timestamp_ms=newest(kept).timestamp_ms + after_ms)
+
+    assert expected == verdict([moved if one == resend else one for one in kept]).ids("lost")
+
+
+@pytest.mark.parametrize(("beyond_ms", "expected"), [(0, ()), (1_000, ()), (1_001, ("a",)), (9_000, ("a",))])
+def test_finals_of_a_request_may_be_a_window_apart_less_a_second(beyond_ms: int, expected: tuple[str, ...]) -> None:
+    read = records(ran(asked("a"), then=later(asked("a"), after_s=2 * HOUR_S)))
+    first_ms, second_ms = sorted(one.timestamp_ms for one in read if one.topic == RESULTS)
+
+    assert expected == verdict(read, window_ms=second_ms - first_ms + beyond_ms, stall_s=9e9).ids("duplicate")
+
+
+# -- more than one answer of a record
+
+
+@pytest.mark.parametrize(
+    ("others", "name", "detail"),
+    [
+        ([], "duplicate", []),
+        ([{"text": "x"}], "duplicate", ["2 answers: 2 completed"]),
+        ([{"text": "x"}, {"text": "y"}], "duplicate", ["3 answers: 3 completed"]),
+        ([{"status": "failed"}], "conflicting-terminal", ["2 answers: 1 completed, 1 failed"]),
+        ([{"status": "expired"}], "duplicate", ["2 answers: 1 completed, 1 expired"]),
+    ],
+)
+def test_answers_of_one_record_that_differ_are_told(others: list[dict[str, str]], name: str, detail: list[str]) -> None:
+    read = records(ran(asked("a")))
+    for fields in others:
+        read = added(read, RESULTS, "a", **fields)
+
+    assert detail == [item.detail for item in verdict(read).found(name).items]
+
+
+def test_refusals_of_one_record_that_differ_are_told() -> None:
+    read = added(records(ran({"id": "r", "nope": 1})), RESULTS, "r", metadata={"x": 1})
+
+    assert ["2 answers: 2 rejected"] == [item.detail for item in verdict(read).found("duplicate").items]
+
+
+def test_two_finals_of_one_request_differ_though_it_was_sent_twice_at_once() -> None:
+    read = added(records(ran(asked("a"), asked("a"))), RESULTS, "a", text="x")
+
+    assert ("a",) == verdict(read).ids("duplicate")
+
+
+@pytest.mark.parametrize(("more", "expected"), [(1, ()), (2, ("a",))])
+def test_each_of_two_tenants_under_one_id_has_one_final(more: int, expected: tuple[str, ...]) -> None:
+    read = records(ran(asked("a", tenant="x"), asked("a", tenant="y")))
+    for number in range(more - 1):
+        read = added(read, RESULTS, "a", text=f"{number}")
+
+    assert expected == verdict(read).ids("duplicate")
+
+
+@pytest.mark.parametrize("words", [("one", "two", "three", "four"), ("four", "three", "two", "one")])
+def test_bodies_under_one_id_are_counted_whatever_their_order(words: tuple[str, ...]) -> None:
+    """F15."""
+    found = verdict(records(ran(*(asked("a", word) for word in words), asked("b", "one"))))
+
+    assert [("a", "4 bodies")] == list(found.found("two-bodies").items)
+
+
 # -- twins
 
 
@@ -149,6 +218,12 @@ def test_request_without_answer_is_lost_once_all_is_committed() -> None:
     assert ("a",) == verdict(without(records(line), RESULTS), *marks(line)).ids("lost")
 
 
+def test_request_that_nothing_but_its_prompt_tells_of_was_last_seen_there() -> None:
+    read = [one for one in records(ran(asked("a"))) if one.topic == PROMPTS]
+
+    assert [True] == [item.detail.endswith(", last seen on prompts") for item in verdict(read).found("lost").items]
+
+
 def test_answered_request_is_not_unseen_while_a_copy_waits() -> None:
     line = ran(asked("a"))
     found = verdict(records(line), *marks(line, refined=1))
@@ -187,6 +262,12 @@ def test_answer_younger_than_what_was_trimmed_is_a_phantom() -> None:
     assert ("ghost",) == verdict(read).ids("phantom")
 
 
+def test_answer_as_old_as_the_first_prompt_in_view_is_a_phantom() -> None:
+    read = added(trimmed(records(sequence()), PROMPTS, 2), RESULTS, "a2", id="ghost")
+
+    assert ("ghost",) == verdict(read).ids("phantom")
+
+
 def test_log_of_prompts_that_holds_nothing_judges_no_answer() -> None:
     line = sequence()
     read = [one for one in records(line) if one.topic != PROMPTS]
@@ -199,6 +280,22 @@ def test_prompt_older_than_what_results_hold_is_too_old_to_judge() -> None:
     found = verdict(trimmed(records(sequence()), RESULTS, 2), stall_s=9e9)
 
     assert (True, 2, 2) == (found.clean, found.counts["aged"], found.counts["completed"])
+
+
+@pytest.mark.parametrize(("before_ms", "expected"), [(1, ()), (0, ("a0",))])
+def test_prompt_as_old_as_the_first_answer_in_view_is_judged(before_ms: int, expected: tuple[str, ...]) -> None:
+    read = trimmed(records(sequence()), RESULTS, 2)
+    first_ms = min(one.timestamp_ms for one in read if one.topic == RESULTS)
+    moved = changed(read, PROMPTS, lambda one: one._replace(timestamp_ms=first_ms - before_ms), of="a0")
+
+    assert expected == verdict(moved, stall_s=9e9).ids("lost")
+
+
+def test_prompt_on_its_way_is_never_too_old_to_judge() -> None:
+    line = sequence()
+    found = verdict(trimmed(records(line), RESULTS, 2), *marks(line, prompts=4), stall_s=9e9)
+
+    assert (("a0", "a1"), 0) == (found.ids("unseen"), found.counts.get("aged", 0))
 
 
 def test_reading_that_began_at_a_time_judges_only_what_is_younger() -> None:

@@ -7,7 +7,7 @@ import pytest
 from streams.decisions import identity
 from streams.decisions.lineage import DEAD_LETTER, LINEAGE, REQUEST_ID
 from streams.decisions.proof import Fold, Mark
-from streams.decisions.proof.facts import packed
+from streams.decisions.proof.facts import digest, packed
 from streams.decisions.proof.fold import FLOW, READ
 from streams.stage import Record
 from tests.support.builders import NOW_MS, admitted, failed, origin
@@ -22,6 +22,7 @@ from topics.catalog import (
     LETTERS,
     PARKED,
     PROMPTS,
+    REFINED,
     RESULTS,
     TICKS,
     Names,
@@ -102,6 +103,17 @@ def test_prompts_with_equal_words_share_and_are_two_requests() -> None:
     assert (True, False) == (one.shared == other.shared, one.identity == other.identity)
 
 
+@pytest.mark.parametrize("name", ["accept", "content-types", "x-type"])
+def test_header_of_another_name_says_nothing_of_the_text(name: str) -> None:
+    other = record(value=b"{torn", headers=((name, b"text/plain"),))
+
+    assert folded([other]).prompts[0].asked == folded([record(value=b"{torn")]).prompts[0].asked
+
+
+def test_prompt_is_judged_unless_told() -> None:
+    assert [True] == [prompt.judged for prompt in folded([record()]).prompts]
+
+
 def test_prompt_that_is_not_judged_is_marked_so() -> None:
     fold = Fold()
     fold.add(record(), judged=False)
@@ -141,6 +153,10 @@ def test_prompt_waits_until_its_reader_has_committed_it(committed: int | None, w
     assert waits == (packed(0, 4) in fold.waiting)
 
 
+def test_first_record_of_a_log_waits_before_the_first_commit() -> None:
+    assert {0} == folded([record(offset=0)], mark(PROMPTS, None)).waiting
+
+
 @pytest.mark.parametrize("topic", [topic for topic in FLOW if topic != PROMPTS])
 def test_message_on_its_way_makes_its_prompt_wait(topic: str) -> None:
     message = record(topic, wire.encode(admitted()), offset=4)
@@ -152,6 +168,29 @@ def test_message_on_its_way_makes_wait_who_shares_its_key() -> None:
     message = record(ADMITTED, wire.encode(admitted()), offset=4)
 
     assert 1 == len(folded([message], mark(ADMITTED, 4)).sharing)
+
+
+@pytest.mark.parametrize(
+    ("message", "key"), [(admitted(dedup_key="k-1"), b"k-1"), (admitted(dedup_key=""), b"%d" % PLACE)]
+)
+def test_message_on_its_way_shares_by_its_key_or_else_with_nobody(message: Any, key: bytes) -> None:
+    fold = folded([record(ADMITTED, wire.encode(message), offset=4)], mark(ADMITTED, 4))
+
+    assert {digest(key)} == fold.sharing
+
+
+@pytest.mark.parametrize("topic", [ADMITTED, REFINED])
+def test_message_that_is_no_failure_is_never_due_to_be_buried(topic: str) -> None:
+    fold = folded([record(topic, wire.encode(admitted()), offset=4)], mark(topic, 4, BURY))
+
+    assert (set(), set()) == (fold.unburied, fold.waiting)
+
+
+@pytest.mark.parametrize("group", ["another", "somebody"])
+def test_failure_that_waits_for_another_group_is_not_due_to_be_buried(group: str) -> None:
+    fold = folded([record(FAILED, wire.encode(failed()), offset=4)], mark(FAILED, 4, group))
+
+    assert ({PLACE}, set()) == (fold.waiting, fold.unburied)
 
 
 def test_failure_that_waits_to_be_buried_keeps_nobody_waiting() -> None:
@@ -185,6 +224,7 @@ def test_groups_are_known_by_the_names_of_the_cluster() -> None:
         b'{"origin": {"topic": "prompts"}}',
         b'{"origin": {"topic": "prompts", "partition": 1, "offset": "x"}}',
         wire.encode(admitted(origin=origin(topic="admitted"))),
+        wire.encode(admitted(origin=origin(topic="results"))),
     ],
 )
 def test_message_that_names_no_prompt_is_passed_over(value: bytes | None) -> None:
@@ -234,6 +274,14 @@ def test_answers_under_one_name_are_counted_and_their_times_kept() -> None:
     assert (3, 1, NOW_MS + 1, NOW_MS + 9) == (given.count, len(given.forms), given.first_ms, given.last_ms)
 
 
+def test_answers_under_one_name_that_differ_are_kept_once_each() -> None:
+    said = [b'{"id":"a","request_hash":"h","received_at":"t","status":"failed","attempts":%d}' % n for n in range(6)]
+    read = [record(RESULTS, value, offset) for offset, value in enumerate([*said, *said])]
+    [given] = folded(read).answers.values()
+
+    assert (12, [0, 1, 2, 3, 4, 5]) == (given.count, [form.attempts for form in given.forms])
+
+
 @pytest.mark.parametrize(
     ("rest", "expected"),
     [
@@ -260,6 +308,12 @@ def test_hole_in_offsets_is_kept_with_its_bounds() -> None:
 
     view = fold.views[PROMPTS, 0]
     assert (3, 10, [(5, 7), (8, 9)]) == (view.first, view.next, view.holes)
+
+
+def test_time_of_a_log_is_that_of_its_first_record() -> None:
+    fold = folded([record(offset=offset, timestamp_ms=NOW_MS + ms) for offset, ms in ((3, 5), (4, 1), (5, 9))])
+
+    assert NOW_MS + 5 == fold.views[PROMPTS, 0].first_ms
 
 
 def test_log_that_is_opened_is_expected_from_its_start_to_its_end() -> None:

@@ -60,6 +60,12 @@ def elsewhere(record: Any) -> Any:
     return record._replace(headers=tuple((name, far.get(name, value)) for name, value in record.headers))
 
 
+def astray(record: Any) -> Any:
+    """A dead letter of no topic."""
+    told = {"prompts.error.original-topic": b"elsewhere"}
+    return record._replace(headers=tuple((name, told.get(name, value)) for name, value in record.headers))
+
+
 def said_lost(record: Any) -> Any:
     return record._replace(headers=(*record.headers, ("prompts.error.original", b"gone")))
 
@@ -125,6 +131,33 @@ def test_copies_and_requests_in_place_of_lost_bytes_are_no_offence(change: Calla
 
 def test_copies_that_are_byte_equal_are_counted() -> None:
     assert 2 == verdict(added(added(run(), RESULTS, "f"), RESULTS, "a")).counts["copies"]
+
+
+def test_copies_of_one_answer_are_counted_each() -> None:
+    assert 3 == verdict(added(added(added(run(), RESULTS, "a"), RESULTS, "a"), RESULTS, "a")).counts["copies"]
+
+
+def test_letters_are_counted_whether_astray_or_not() -> None:
+    assert 2 == verdict(changed(run(), DEAD_LETTERS, astray, of="f")).counts["letters"]
+
+
+def test_lost_are_those_without_answer_and_those_that_never_came() -> None:
+    read = without(run(), RESULTS, of="a")
+
+    assert 2 == verdict(read, client={"gone": frozenset({"ok"})}).counts["lost"]
+
+
+@pytest.mark.parametrize(("of", "expected"), [("a1", 2), ("a2", 2), ("a3", 2)])
+def test_answers_are_unjudged_only_where_they_are_older_than_the_prompts_in_view(of: str, expected: int) -> None:
+    async def steady(line: Any) -> None:
+        for number in range(1, 4):
+            await late(line, asked(f"a{number}", f"words {number}"), 60.0)
+
+    read = records(ran(asked("a0", "words 0"), then=steady, partitions=1))
+    young = [one for one in read if one.topic != PROMPTS or one.offset >= 2]
+    ghost = added(young, RESULTS, of, id="ghost") if of != "a1" else young
+
+    assert expected == verdict(ghost).counts["unjudged"]
 
 
 def test_answer_that_is_no_json_is_a_phantom_by_its_place() -> None:

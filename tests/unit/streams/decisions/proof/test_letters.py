@@ -86,6 +86,13 @@ def test_letter_of_a_prompt_that_was_trimmed_is_not_astray() -> None:
     assert () == verdict(kept).ids("dead-letter-astray")
 
 
+def test_letter_of_a_trimmed_prompt_is_looked_up_in_its_partition() -> None:
+    read = changed(failing(asked("b", "other"), partitions=1), DEAD_LETTERS, header("original-partition", b"3"))
+    moved = [one._replace(partition=3) if one.topic == PROMPTS else one for one in read]
+
+    assert () == verdict([one for one in moved if one.topic != PROMPTS or one.offset > 0]).ids("dead-letter-astray")
+
+
 def test_letter_that_somebody_else_wrote_is_astray_by_its_place() -> None:
     read = changed(failing(), DEAD_LETTERS, lambda one: one._replace(headers=()))
     at = next(one.at for one in read if one.topic == DEAD_LETTERS)
@@ -120,6 +127,26 @@ def test_failure_that_waits_to_be_buried_is_no_offence() -> None:
     assert (True, ("f",)) == (verdict(read, *short).clean, verdict(read, *marks(line)).ids("failed-unburied"))
 
 
+def test_letter_that_is_made_while_its_failure_waits_is_made() -> None:
+    line = ran(asked("f"), script=["auth"])
+    short = tuple(one._replace(committed=0) if one.group == "prompts.bury" else one for one in marks(line))
+
+    assert verdict(records(line), *short).clean
+
+
+@pytest.mark.parametrize("given", [asked("a"), asked("a", timeout_s=0.5), {"id": "a", "nope": 1}])
+def test_answer_that_is_no_failure_needs_no_letter(given: Any) -> None:
+    found = verdict(records(ran(given)))
+
+    assert ((), 0) == (found.ids("failed-unburied"), found.counts["letters"])
+
+
+def test_one_failure_of_two_tenants_under_one_id_needs_one_letter() -> None:
+    read = records(ran(asked("f", tenant="x"), asked("f", tenant="y"), script=["auth", "ok"]))
+
+    assert (1, ()) == (verdict(read).counts["letters"], verdict(read).ids("failed-unburied"))
+
+
 def test_failure_of_which_a_resend_was_buried_has_its_letter() -> None:
     async def again(line: Any) -> None:
         await line.advance(10.0)
@@ -134,9 +161,14 @@ def test_failed_twin_without_a_letter_of_its_own_is_told() -> None:
     assert ("t",) == verdict(read).ids("failed-unburied")
 
 
-@pytest.mark.parametrize(("attempts", "expected"), [(0, ()), (1, ("f",))])
-def test_answer_too_large_for_a_twin_needs_no_letter(attempts: int, expected: tuple[str, ...]) -> None:
-    error = {"kind": "too_large", "message": "x"}
+@pytest.mark.parametrize(
+    ("kind", "attempts", "expected"),
+    [("too_large", 0, ()), ("too_large", 1, ("f",)), ("auth", 0, ("f",)), ("unknown", 0, ("f",))],
+)
+def test_only_an_answer_too_large_for_a_twin_needs_no_letter(
+    kind: str, attempts: int, expected: tuple[str, ...]
+) -> None:
+    error = {"kind": kind, "message": "x"}
     read = changed(failing(), RESULTS, with_json(error=error, attempts=attempts), of="f")
 
     assert expected == verdict(without(read, DEAD_LETTERS)).ids("failed-unburied")

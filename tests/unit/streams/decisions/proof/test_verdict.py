@@ -88,9 +88,16 @@ def test_no_class_is_both_an_offence_and_noted() -> None:
     assert set() == OFFENCES.keys() & NOTED.keys()
 
 
-def test_verdict_cannot_be_changed() -> None:
+def test_summary_of_nothing_counts_none() -> None:
+    said = Verdict().summary()
+
+    assert (True, True) == (said.startswith("0 accepted = 0 completed"), "; 0 copies; " in said)
+
+
+@pytest.mark.parametrize(("kept", "name"), [(Verdict(), "counts"), (Found(), "items")])
+def test_verdict_cannot_be_changed(kept: Verdict | Found, name: str) -> None:
     with pytest.raises(FrozenInstanceError):
-        Verdict().counts = {}  # type: ignore[misc]  # the claim
+        setattr(kept, name, {})
 
 
 def test_examples_of_the_verdict_hold() -> None:
