@@ -35,6 +35,7 @@ class Case:
         left_ms: int | None = None,
         shut: dict[str, int] | None = None,
         began_ms: int = NOW_MS,
+        first_ms: int | None = None,
         probe: bool = False,
         **said: Verdict,
     ) -> None:
@@ -42,6 +43,7 @@ class Case:
             Try(provider=who.provider, model=who.model, kind=fault.kind, at_ms=began_ms, retry_after_s=retry_after_s)
             for who, fault in failed
         ]
+        tries[:1] = [made.model_copy(update={"at_ms": first_ms or made.at_ms}) for made in tries[:1]]
         tries[-1:] = [made.model_copy(update={"probe": probe}) for made in tries[-1:]]
         deadline_ms = None if left_ms is None else NOW_MS + left_ms
         self.policy, self.course = policy, Course("i-1", route, tuple(tries), deadline_ms)
@@ -89,6 +91,7 @@ def test_new_request_asks_the_first_whose_breaker_lets(said: dict[str, Verdict],
         ({"a": ASLEEP, "b": Open(1, NOW_MS + 9_000)}, Wait(NOW_MS + 7_000, "breaker-open", A.service, NOW_MS - 9_000)),
         ({"a": ASLEEP, "b": Open(1, NOW_MS + 100)}, Wait(NOW_MS + 100, "breaker-open", B.service, 1)),
         ({"a": DUE, "b": ASLEEP}, Wait(NOW_MS + 1_000, "breaker-open", A.service, NOW_MS - 9_000, due=True)),
+        ({"a": Open(1, NOW_MS - 5), "b": ASLEEP}, Wait(NOW_MS + 1_000, "breaker-open", A.service, 1, due=True)),
         ({"a": DUE, "b": Open(1, NOW_MS + 1)}, Wait(NOW_MS + 1, "breaker-open", B.service, 1)),
     ],
 )
@@ -176,6 +179,23 @@ def test_failed_candidate_that_named_a_time_gives_way_at_once() -> None:
 
 def test_candidate_that_had_its_share_of_the_attempts_gives_way_at_once() -> None:
     assert Ask(B, 1) == Case((A, DOWN), (A, DOWN)).after()
+
+
+def test_share_of_the_attempts_is_rounded_up() -> None:
+    case = Case((A, DOWN), route=(A, B, C))
+
+    assert Wait(NOW_MS + case.rests_ms(1), "backing-off", A.service) == case.after()
+
+
+def test_candidate_that_had_more_than_its_share_comes_last() -> None:
+    assert Ask(B, 1) == Case(*[(A, DOWN)] * 3, began_ms=NOW_MS - 60_000).choose()
+
+
+@pytest.mark.parametrize("order", [(A, A, B, B), (B, B, A, A)])
+def test_candidates_that_all_had_their_share_are_waited_for_together(order: tuple[Candidate, ...]) -> None:
+    case = Case(*((who, DOWN) for who in order))
+
+    assert NOW_MS + min(case.rests_ms(2), case.rests_ms(4)) == case.choose().until_ms
 
 
 def test_candidates_that_had_their_share_come_last_in_order() -> None:
@@ -281,6 +301,12 @@ def test_last_attempt_of_the_route_gives_up_with_its_cause(failed: list[Failed],
     )
 
 
+def test_attempts_above_the_most_are_over_though_the_last_fault_is_no_candidates() -> None:
+    found = Case(*[(A, DOWN)] * 4, (A, DENIED)).after()
+
+    assert ("exhausted", 5) == (found.reason, found.error.attempts)
+
+
 def test_probe_that_failed_ends_no_request() -> None:
     """B41: whoever finds out for all is not buried for it."""
     case = Case(*[(A, DOWN)] * 4, route=(A,), probe=True, a=ASLEEP)
@@ -305,6 +331,13 @@ def test_deadline_before_a_breaker_recovers_gives_nobody_up() -> None:
     case = Case((A, LIMITED), retry_after_s=30.0, left_ms=5_000, b=ASLEEP)
 
     assert Wait(NOW_MS + 5_000, "breaker-open", B.service, NOW_MS - 9_000) == case.after()
+
+
+@pytest.mark.parametrize(("left_ms", "reason"), [(30_001, None), (30_000, "deadline")])
+def test_rest_of_another_candidate_must_end_before_the_deadline(left_ms: int, reason: str | None) -> None:
+    case = Case((B, LIMITED), (A, DENIED), retry_after_s=30.0, left_ms=left_ms)
+
+    assert reason == getattr(case.after(), "reason", None)
 
 
 def test_deadline_before_all_that_rest_gives_up() -> None:
@@ -347,6 +380,33 @@ def test_budget_that_is_over_asks_nobody_else(fault: type[errors.ProviderError])
     assert "budget" == Case((A, fault), policy=policy, began_ms=NOW_MS - 10_001).after().reason
 
 
+@pytest.mark.parametrize(
+    ("first_ms", "retry_after_s", "reason"),
+    [(8_500, 1.0, None), (8_500, 1.4, None), (8_500, 1.6, "budget"), (500, 9.0, None), (500, 9.6, "budget")],
+)
+def test_budget_counts_from_the_first_try_to_the_end_of_the_next_wait(
+    first_ms: int, retry_after_s: float, reason: str | None
+) -> None:
+    policy = CascadePolicy(RetryPolicy(attempts=4, base_s=0.0, budget_s=10.0))
+    case = Case(
+        (A, DOWN), (A, DOWN), route=(A,), policy=policy, retry_after_s=retry_after_s, first_ms=NOW_MS - first_ms
+    )
+
+    assert reason == getattr(case.after(), "reason", None)
+
+
+@pytest.mark.parametrize(("first_ms", "reason"), [(10_000, None), (10_001, "budget")])
+def test_budget_that_is_just_used_up_leaves_the_others(first_ms: int, reason: str | None) -> None:
+    policy = CascadePolicy(RetryPolicy(attempts=4, budget_s=10.0))
+    case = Case((A, DOWN), (A, DENIED), policy=policy, first_ms=NOW_MS - first_ms)
+
+    assert reason == getattr(case.after(), "reason", None)
+
+
+def test_wait_is_for_a_breaker_that_is_due_only_where_that_is_told() -> None:
+    assert Wait(NOW_MS, "key-dead", A.service).due is False
+
+
 def test_budget_above_one_candidate_leaves_the_others() -> None:
     policy = CascadePolicy(RetryPolicy(attempts=4, budget_s=10.0))
 
@@ -376,6 +436,7 @@ def test_try_of_a_candidate_that_left_the_route_counts_as_an_attempt() -> None:
         (LIMITED("openai"), None),
         (DOWN("openai", retry_after_s=3.0), None),
         (LONG("openai"), None),
+        (LONG("openai", retry_after_s=3.0), None),
         (TimeoutError(), None),
     ],
 )

@@ -32,6 +32,7 @@ def test_change_of_a_null_value_drops_the_key():
         (b"a", b"[]", Skip("a", "value: model_type")),
         (b"a", b'{"id": "a"}', Skip("a", "text: missing")),
         (b"a", b'{"id": "b", "text": "t"}', Skip("a", "the key is not the document's id")),
+        (b"b", b'{"id": "a", "text": "t"}', Skip("b", "the key is not the document's id")),
     ],
 )
 def test_change_of_poison_is_skipped_with_a_reason(key, value, skip):
@@ -185,3 +186,16 @@ def test_fitting_passages_are_the_first_ones_within_the_bytes(limit, count):
 
 def test_fitting_stops_at_the_first_that_does_not_fit():
     assert () == corpus.fitting([{"a": "x" * 50}, {"a": "x"}], 20)
+
+
+@pytest.mark.parametrize(("more", "count"), [(0, 2), (1, 1)])
+def test_passages_of_a_request_have_at_most_768_kib_unless_told(more, count):
+    first = {"text": "x" * 500_000}
+    room = 786_432 - len(wire.canonical(first)) - len(wire.canonical({"text": ""}))
+
+    assert count == len(corpus.fitting([first, {"text": "y" * (room + more)}]))
+
+
+@pytest.mark.parametrize("role", ["assistant", "zebra"])
+def test_question_is_never_that_of_another_role(role):
+    assert "what?" == corpus.question([USER, {"role": role, "content": "that"}])

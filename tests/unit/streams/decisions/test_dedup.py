@@ -85,6 +85,7 @@ PROMOTED = replace(RUNNING, owner=0, identity="twin", next=1)
         (RUNNING, "other", 5, None, "opener"),
         (replace(RUNNING, last=9), "other", 9, None, "passed"),
         (replace(RUNNING, last=8), "other", 9, None, "stranger"),
+        (replace(RUNNING, last=12), "other", 9, None, "passed"),
         (RUNNING, "owner", 1, None, "passed"),
         (RUNNING, "owner", 9, None, "owner"),
         (KEPT, "owner", 9, None, "owner"),
@@ -131,6 +132,11 @@ def test_stranger_with_other_content_under_one_digest_goes_on_alone(entry: Entry
 @pytest.mark.parametrize("who", ["opener", "owner", "twin"])
 def test_request_that_stands_is_not_compared_again(who: dedup.Role) -> None:
     assert COPY == arrive(KEPT, who, check="dd") or AGAIN == arrive(KEPT, who, check="dd")
+
+
+@pytest.mark.parametrize("check", ["bb", "dd"])
+def test_content_that_differs_either_way_is_not_shared(check: str) -> None:
+    assert Alone("conflict") == arrive(KEPT, check=check)
 
 
 def test_two_contents_of_one_digest_are_an_error() -> None:
@@ -183,7 +189,14 @@ def test_policy_defaults_are_the_documented_ones() -> None:
     policy = DedupPolicy()
 
     assert (3600, 60, 256 * 1024) == (policy.window_s, policy.takeover_slack_s, policy.max_answer_bytes)
-    assert policy.max_completed >= 2 * 5_000
+    assert (900, 30, 500) == (policy.memory_s, policy.retry_after_s, policy.max_acts)
+
+
+def test_bounds_of_a_partition_and_a_key_are_the_documented_ones() -> None:
+    policy = DedupPolicy()
+
+    assert (20_000, 100_000) == (policy.max_completed, policy.max_running)
+    assert (10_000, 67_108_864) == (policy.max_waiters, policy.max_waiter_bytes)
 
 
 def test_outcome_of_an_arrival_cannot_be_changed() -> None:

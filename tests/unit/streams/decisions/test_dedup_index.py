@@ -75,6 +75,29 @@ def test_owner_that_is_written_again_is_due_once() -> None:
     assert [("c:ab", -1), None] == [index.next_due(10**9), index.next_due(10**9)]
 
 
+def test_owner_that_was_due_and_is_written_again_is_due_again() -> None:
+    index = indexed((KEY, RUNNING))
+    index.next_due(10**9)
+    index.note(KEY, RUNNING)
+
+    assert ("c:ab", -1) == index.next_due(10**9)
+
+
+def test_twin_that_is_due_makes_its_owner_due_no_second_time() -> None:
+    index = indexed((KEY, RUNNING), (requests.twin_key("c:ab", 3), Twin("prompts/0/2", "twin", 500)))
+    index.next_due(500)
+    index.note(KEY, RUNNING)
+
+    assert [("c:ab", -1), None] == [index.next_due(10**9), index.next_due(10**9)]
+
+
+@pytest.mark.parametrize("order", [(100, 500), (500, 100)])
+def test_soonest_deadline_is_due_before_the_others(order: tuple[int, int]) -> None:
+    index = indexed(*((requests.twin_key("c:ab", ms), Twin("p/0/2", f"t-{ms}", ms)) for ms in order))
+
+    assert [("c:ab", 100), None] == [index.next_due(200), index.next_due(200)]
+
+
 @pytest.mark.parametrize("twin", [Twin("p/0/2", "t"), Twin("p/0/2", "t", 5, "expired"), Twin("p/0/2", "t", 5, "owner")])
 def test_twin_that_does_not_wait_for_a_deadline_is_never_due(twin: Twin) -> None:
     assert indexed((requests.twin_key("c:ab", 3), twin)).next_due(10**9) is None
@@ -117,3 +140,9 @@ def test_index_kept_in_step_equals_one_built_from_a_scan(written: list[tuple[byt
 
 def test_row_of_an_unknown_kind_is_passed_over() -> None:
     assert Index(POLICY) == dedup_index.build([(b"colour/red", b"?")], POLICY)
+
+
+def test_row_of_an_unknown_kind_hides_no_others() -> None:
+    rows = [(b"colour/red", b"?"), (KEY, requests.pack(RUNNING))]
+
+    assert {KEY} == dedup_index.build(rows, POLICY).running
