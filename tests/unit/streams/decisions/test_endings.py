@@ -12,6 +12,7 @@ from topics.provider_errors import ProviderDenied, ProviderUnavailable
 AWAY = ProviderUnavailable("p")
 FIRST = Try(provider="p", model="m", kind="provider_unavailable", at_ms=NOW_MS, work_s=0.25)
 SECOND = Try(provider="p", model="m", kind="provider_unavailable", at_ms=NOW_MS + 900, work_s=0.1)
+LONG = Try(provider="p", model="m", kind="provider_timeout", at_ms=NOW_MS + 999, work_s=4.0)
 TRIES = (FIRST, SECOND)
 END_MS = NOW_MS + 1000
 
@@ -40,6 +41,12 @@ def test_answer_above_what_a_row_remembers_is_refused() -> None:
         endings.answered(assembled(), reply("x" * rows.PAYLOAD_BYTES), ())
 
 
+def test_answer_as_large_as_a_row_remembers_is_written() -> None:
+    frame = len(endings.answered(assembled(), reply("x"), ())) - 1
+
+    assert rows.PAYLOAD_BYTES == len(endings.answered(assembled(), reply("x" * (rows.PAYLOAD_BYTES - frame)), ()))
+
+
 @pytest.mark.parametrize(
     ("reason", "error", "disposition", "kind", "cause"),
     [
@@ -61,7 +68,9 @@ def test_request_given_up_tells_why_and_of_what(
     assert (kind, cause, 2) == (ended.failure.kind, ended.failure.cause, ended.attempts)
 
 
-@pytest.mark.parametrize(("tries", "first_ms"), [((), END_MS), ((FIRST,), NOW_MS + 250), (TRIES, NOW_MS + 250)])
+@pytest.mark.parametrize(
+    ("tries", "first_ms"), [((), END_MS), ((FIRST,), NOW_MS + 250), (TRIES, NOW_MS + 250), ((LONG,), NOW_MS + 4_999)]
+)
 def test_times_of_a_failure_are_the_first_and_the_last(tries: tuple[Try, ...], first_ms: int) -> None:
     """B75."""
     ended = endings.given_up("permanent", AWAY, tries, END_MS)
@@ -119,11 +128,12 @@ def test_answer_bought_for_another_is_told_in_the_own_name() -> None:
     assert [(FIRST,), (FIRST,)] == [one.tries for one in told]
 
 
-def test_failure_of_another_is_told_in_the_own_name() -> None:
+@pytest.mark.parametrize("identity", ["00" * 32, "ff" * 32])
+def test_failure_of_another_is_told_in_the_own_name(identity: str) -> None:
     ended = endings.given_up("exhausted", StageFailure("infer", 2, AWAY), TRIES, END_MS)
-    row = rows.Row("x/0/1", FAILED, endings.failed(assembled(id="owner"), ended, TRIES))
+    row = rows.Row("x/0/1", b"failed".decode(), endings.failed(assembled(id="owner"), ended, TRIES))
 
-    told = lost(endings.adopted(assembled(id="twin", identity="ef" * 32), row))
+    told = lost(endings.adopted(assembled(id="twin", identity=identity), row))
 
     assert ("twin", TRIES, "exhausted", ended.failure) == (told.id, told.tries, told.reason, told.failure)
 

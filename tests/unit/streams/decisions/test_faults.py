@@ -38,6 +38,11 @@ def test_fault_of_each_class_has_one_meaning(error: BaseException, meaning: Mean
     assert meaning == faults.meaning(error)
 
 
+@pytest.mark.parametrize("kind", [providers.ContextTooLong, providers.ProviderNotFound, providers.ProviderRefused])
+def test_fault_of_one_request_is_no_outage(kind: type[providers.ProviderError]) -> None:
+    assert False is faults.meaning(kind("p")).systemic
+
+
 @pytest.mark.parametrize("kind", every_class())
 def test_table_names_every_way_in_which_a_provider_fails(kind: type[providers.ProviderError]) -> None:
     assert kind.kind in faults.MEANINGS
