@@ -8,7 +8,7 @@ from streams.adapters.memory import Rows
 from streams.decisions import dedup_index, requests
 from streams.decisions.dedup import DedupPolicy
 from streams.decisions.ledger import THINNED, TICKED, Ledger
-from streams.decisions.requests import Deed, Entry, Final, Row, Twin
+from streams.decisions.requests import Deed, Entry, Final, Row, Standing, Twin
 
 POLICY = DedupPolicy(max_completed=2, window_s=10, memory_s=10)
 KEY = "c:ab"
@@ -30,7 +30,7 @@ def standing(entry: Entry = RUNNING) -> Ledger:
 
 
 @pytest.mark.parametrize(
-    ("epoch", "expected"), [(None, RUNNING), ("p/0/9", RUNNING), ("p/0/5", OLDER), ("p/0/1", None)]
+    ("epoch", "expected"), [(None, RUNNING), ("p/0/9", RUNNING), ("p/0/5", OLDER), ("p/0/1", None), ("p/1/1", None)]
 )
 def test_generation_of_an_epoch_is_found(epoch: str | None, expected: Entry | None) -> None:
     assert expected == standing().generation(KEY, epoch)[1]
@@ -49,14 +49,20 @@ def test_generation_before_one_of_equal_age_is_none() -> None:
     assert ledger((requests.old_key(KEY, "p/0/5"), one)).before(KEY, one) is None
 
 
-@pytest.mark.parametrize(("identity", "number"), [("t-1", 1), ("t-9", None)])
+def test_generation_before_one_that_is_older_is_none() -> None:
+    older = replace(OLDER, first=3, before="p/0/5")
+
+    assert standing().before(KEY, older) is None
+
+
+@pytest.mark.parametrize(("identity", "number"), [("t-0", 0), ("t-1", 1), ("t-9", None)])
 def test_newest_twin_of_an_identity_is_found_with_its_number(identity: str, number: int | None) -> None:
     found = standing().newest_twin(KEY, RUNNING, identity)
 
     assert number == (None if found is None else found[0])
 
 
-@pytest.mark.parametrize("entry", [None, replace(RUNNING, low=2), replace(RUNNING, next=1)])
+@pytest.mark.parametrize("entry", [None, replace(RUNNING, low=2), replace(RUNNING, next=1), replace(RUNNING, next=0)])
 def test_twin_of_another_generation_is_none_of_this_one(entry: Entry | None) -> None:
     assert standing().newest_twin(KEY, entry, "t-1") is None
 
@@ -66,6 +72,14 @@ def test_twin_whose_row_is_gone_is_none() -> None:
     book.rows.delete(requests.twin_key(KEY, 1))
 
     assert book.newest_twin(KEY, RUNNING, "t-1") is None
+    assert [0, 2] == [number for number, _ in book.waiting(KEY, RUNNING)]
+
+
+@pytest.mark.parametrize("other", ["owner", "out", "expired"])
+def test_twin_that_waits_no_longer_is_passed_over(other: Standing) -> None:
+    book = standing()
+    book.save(requests.twin_key(KEY, 1), replace(TWINS[1], standing=other))
+
     assert [0, 2] == [number for number, _ in book.waiting(KEY, RUNNING)]
 
 
@@ -87,7 +101,61 @@ def test_deed_of_an_expiry_is_carried_out_once() -> None:
     assert (2, 4, "expired") == (entry.count, entry.size, twin.standing)
 
 
-@pytest.mark.parametrize(("word", "out", "standing_before"), [(TICKED, False, "owner"), ("expired", True, "out")])
+def test_deed_of_an_expiry_takes_the_bytes_of_its_twin_off() -> None:
+    book = standing(replace(RUNNING, size=9))
+    book.release(KEY, replace(RUNNING, size=9), 1, replace(TWINS[1], payload=b"[1, 2]"), "expired")
+
+    entry = book.entry(KEY)
+    assert entry is not None and (2, 3) == (entry.count, entry.size)
+
+
+@pytest.mark.parametrize("gone", [("c:none", 0, ""), (KEY, 0, ""), (KEY, 9, "")])
+def test_deed_goes_on_after_an_act_that_came_to_nothing(gone: tuple[str, int, str]) -> None:
+    book = standing()
+    book.rows.delete(requests.twin_key(KEY, 0))
+
+    book.act(Deed(TICKED, 5, (gone, (KEY, 1, ""))))
+
+    twin = book.twin(KEY, 1)
+    assert twin is not None and "expired" == twin.standing
+
+
+@pytest.mark.parametrize(
+    "entry", [None, replace(RUNNING, low=2), replace(RUNNING, next=1), replace(RUNNING, next=0, low=0)]
+)
+def test_deed_about_a_twin_of_another_generation_changes_nothing(entry: Entry | None) -> None:
+    book = standing() if entry is None else standing(entry)
+    if entry is None:
+        book.rows.delete(PLACE)
+
+    book.act(Deed(TICKED, 5, ((KEY, 1, ""),)))
+
+    twin = book.twin(KEY, 1)
+    assert twin is not None and "waiting" == twin.standing
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_deed_of_a_takeover_looks_for_the_next_heir_behind_the_owner(number: int) -> None:
+    book = standing()
+    book.act(Deed(TICKED, 5, ((KEY, number, "p/0/9"),)))
+
+    entry = book.entry(KEY)
+    assert entry is not None and (number, number + 1) == (entry.owner, entry.oldest)
+
+
+def test_deed_of_an_earlier_takeover_does_not_bring_its_owner_back() -> None:
+    book = standing()
+    for number in (0, 1, 0):
+        book.act(Deed(TICKED, 5, ((KEY, number, "p/0/9"),)))
+
+    entry = book.entry(KEY)
+    assert entry is not None and (1, "t-1") == (entry.owner, entry.identity)
+
+
+@pytest.mark.parametrize(
+    ("word", "out", "standing_before"),
+    [(b"ticked".decode(), False, "owner"), ("expired", True, "out"), ("waits", True, "out")],
+)
 def test_deed_of_a_takeover_is_carried_out_once(word: str, out: bool, standing_before: str) -> None:
     book = standing()
     first, second = (Deed(word, 5, ((KEY, number, "p/0/9"),)) for number in (0, 1))
@@ -109,7 +177,7 @@ def test_deed_of_which_only_the_twin_was_written_is_finished() -> None:
 
     entry = book.entry(KEY)
     assert entry is not None
-    assert (0, "t-0") == (entry.owner, entry.identity)
+    assert (0, "t-0", 3) == (entry.owner, entry.identity, entry.count)
 
 
 def test_former_owner_whose_row_is_gone_does_not_stop_a_takeover() -> None:
@@ -130,6 +198,32 @@ def test_deed_about_what_has_ended_or_is_gone_changes_nothing(act: tuple[str, in
     book.act(Deed(TICKED, 5, (act,)))
 
     assert before == dict(book.rows.items())  # type: ignore[attr-defined]  # the fake has them
+
+
+class Noted(Rows):
+    """Rows that tell what was written to them."""
+
+    def __init__(self, *rows: tuple[bytes, Row]) -> None:
+        super().__init__({place: requests.pack(row) for place, row in rows})
+        self.written: list[tuple[bytes, bytes]] = []
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.written.append((key, value))
+        super().put(key, value)
+
+
+def test_rows_are_written_again_as_they_stand() -> None:
+    twin = requests.twin_key(KEY, 0)
+    rows = Noted((PLACE, RUNNING), (twin, TWINS[0]))
+
+    Ledger(rows, dedup_index.build(rows.items(), POLICY)).again(twin, b"key/none", PLACE)
+
+    assert [(twin, requests.pack(TWINS[0])), (PLACE, requests.pack(RUNNING))] == rows.written
+
+
+@pytest.mark.parametrize(("at", "expected"), [("ticks/0/5", Deed(TICKED, 5)), ("ticks/0/6", None)])
+def test_deed_of_an_input_is_found_by_its_place(at: str, expected: Deed | None) -> None:
+    assert expected == ledger((requests.deed_key("ticks/0/5"), Deed(TICKED, 5))).deed(at)
 
 
 def test_row_that_is_gone_is_not_written_again() -> None:
@@ -192,6 +286,7 @@ def test_twin_that_went_before_its_generation_is_passed_over() -> None:
 FINALS = [
     ("refined/0/1", 9, "late"), ("admitted/0/9", 9, "cached"), ("admitted/0/10", 9, "cached"),
     ("admitted/0/8", 5, "cached"), ("admitted/0/8", 4, "late"), ("admitted/0/8", 0, "late"),
+    ("admitted/0/9", 4, "cached"), ("admitted/0/99", 4, "late"), ("refined/0/1", 0, "late"),
 ]  # fmt: skip
 
 
@@ -204,6 +299,17 @@ def test_final_is_found_by_what_decided_it_else_as_it_stood_then(at: str, now_ms
 
     found = book.final(KEY, "x", at, now_ms)
     assert found is not None and expected == found.word
+
+
+@pytest.mark.parametrize(("first", "second"), [("admitted/0/9", "refined/0/1"), ("refined/0/1", "admitted/0/9")])
+def test_final_that_is_written_again_keeps_the_one_before_it(first: str, second: str) -> None:
+    book = ledger()
+    for at, word in ((first, "late"), (second, "cached"), (second, "cached")):
+        book.replace_final(KEY, "x", Final(at, word, 5))
+
+    newest, older = book.final(KEY, "x", second, 9), book.final(KEY, "x", first, 9)
+    assert (Final(second, "cached", 5, first), Final(first, "late", 5)) == (newest, older)
+    assert 2 == len(book.index.done)
 
 
 def test_final_before_one_that_is_evicted_leaves_the_newest() -> None:

@@ -108,6 +108,7 @@ def test_hex_of_the_digits_a_to_f_alone_is_a_word():
         ("orderAx: refused", "order.x", "orderAx: refused"),
         ("preorder.x", "order.x", "preorder.x"),
         ("the end", "the", "the end"),
+        ("that end", "that", "<id> end"),
         ("wait", None, "wait"),
     ],
 )
@@ -178,6 +179,8 @@ def test_fingerprint_is_short_enough_to_type():
         (Wanted(fingerprint=letter().fingerprint + "0"), False),
         (Wanted(before_ms=NOW_MS + 1), True),
         (Wanted(before_ms=NOW_MS), False),
+        (Wanted(before_ms=NOW_MS - 1), False),
+        (Wanted(after_ms=NOW_MS - 1), True),
         (Wanted(after_ms=NOW_MS), True),
         (Wanted(after_ms=NOW_MS + 1), False),
         (Wanted(frozenset({"a-1"})), True),
