@@ -122,6 +122,7 @@ def test_claim_upon_a_dead_letter_of_before_lineages_counts_from_zero():
         (None, DEAD_LETTER),
         ((), DEAD_LETTER),
         ((("own", b"x"),), DEAD_LETTER),
+        (headers(request_id="a-0"), REQUEST_ID),
         (headers(request_id="a-2"), REQUEST_ID),
         (headers(lineage=1), LINEAGE),
         (headers(lineage=2), LINEAGE),
@@ -129,6 +130,11 @@ def test_claim_upon_a_dead_letter_of_before_lineages_counts_from_zero():
 )
 def test_claim_that_the_dead_letter_does_not_bear_out_is_refused_by_its_header(letter, header):
     assert f"header {header}" == blamed(lineage.check(CLAIM, letter))
+
+
+@pytest.mark.parametrize("number", [1, 2, 4, 99])
+def test_claim_of_another_number_than_one_more_is_refused(number):
+    assert f"header {LINEAGE}" == blamed(lineage.check(Claim(AT, "a-1", number), headers(lineage=2)))
 
 
 @pytest.mark.parametrize("outcome", [lineage.check(CLAIM, None), lineage.read(said(lineage=b"x"))])

@@ -59,8 +59,17 @@ def test_outside_for_up_to_a_minute_is_not_lost(now: float) -> None:
     assert lost(after((0.0, False, 0)), now) is None
 
 
-def test_outside_for_more_than_a_minute_is_lost() -> None:
-    assert "not a member of the group for 61 s" == lost(after((0.0, False, 0)), 61.0)
+@pytest.mark.parametrize("since", [0.0, 5.0, 1e6])
+def test_outside_for_more_than_a_minute_is_lost(since: float) -> None:
+    assert "not a member of the group for 61 s" == lost(after((since, False, 0)), since + 61.0)
+
+
+def test_outside_for_up_to_a_minute_is_not_lost_however_late_it_began() -> None:
+    assert lost(after((1e6, False, 0)), 1e6 + 60.0) is None
+
+
+def test_evictions_within_a_minute_are_kept_however_late_they_were() -> None:
+    assert (1e6, 1e6 + 59.0) == after((1e6, True, 1), (1e6 + 59.0, True, 1)).evictions
 
 
 def test_member_after_long_absence_is_not_lost() -> None:

@@ -67,6 +67,7 @@ def run_of(kept):
         ([note(run="a"), note(run="b")], ("claimed", "a")),
         ([note(run="a"), note(run="b", over=FIRST)], ("claimed", "b")),
         ([note(run="a", over="letters/0/9")], None),
+        ([note(run="a"), note(run="b", over="letters/0/9")], ("claimed", "a")),
         ([note(run="a"), note("discarded", run="b")], ("claimed", "a")),
         ([note("discarded", run="b"), note(run="a")], ("discarded", "b")),
         ([note("discarded", run="b"), note(run="a", over=FIRST)], ("claimed", "a")),
