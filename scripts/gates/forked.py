@@ -30,7 +30,7 @@ from cosmic_ray.mutating import mutate_code
 from scripts.gates.imports import holders, modules, name_of
 
 SHARED = ("streams", "topics", "tests/support")
-MEMORY_BYTES = 4 << 30
+MEMORY_BYTES = 2 << 30
 BROKEN = "raise RuntimeError('no test may pass')"
 PYTEST = ["-x", "-q", "--no-header", "--hypothesis-seed=0", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
 
@@ -168,7 +168,7 @@ class Server:
         sound = wait(self.start(self.original))
         if not sound.passed:
             return "the tests fail on the unchanged module"
-        self.limits = Limits(int(sound.cpu_s * 5) + 10, int(sound.cpu_s * 20) + 120)
+        self.limits = Limits(int(sound.cpu_s * 5) + 3, int(sound.cpu_s * 20) + 120)
         return "the tests do not import it" if wait(self.start(lambda: BROKEN)).passed else None
 
     def outcomes(self, workers: int) -> Iterator[tuple[Mutant, bool]]:
