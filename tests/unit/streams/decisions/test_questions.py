@@ -88,11 +88,22 @@ def test_ids_of_two_batches_never_meet(rows):
     assert set() == set(named(rows, "one")) & set(named(rows, "two"))
 
 
+def test_ids_of_a_batch_are_pinned() -> None:
+    """A later version of the program asks the same requests again."""
+    assert ["r-b3254c008c3378703983a0fc", "r-a0cbe1d60ffda3d9da82edcd", "r-e0b9eac5cc64b0eac638397c"] == named(
+        ["a"] * 3
+    )
+
+
+def test_id_that_is_null_is_no_part_of_the_content():
+    assert named([{"prompt": "x"}]) == named([{"id": None, "prompt": "x"}])
+
+
 def test_order_of_fields_does_not_change_the_made_id():
     assert named([{"prompt": "x", "model": "m"}]) == named([{"model": "m", "prompt": "x"}])
 
 
-@pytest.mark.parametrize("field", ["model", "metadata", "sample"])
+@pytest.mark.parametrize("field", ["budget", "model", "metadata", "sample"])
 def test_any_other_field_makes_another_id(field):
     assert named([{"prompt": "x"}]) != named([{"prompt": "x", field: "y"}])
 
@@ -101,7 +112,7 @@ def test_made_id_can_be_told_from_others():
     assert ["r-", 26] == [named(["x"])[0][:2], len(named(["x"])[0])]
 
 
-@pytest.mark.parametrize("id", [5, "", [], True, "é" * 2049])
+@pytest.mark.parametrize("id", [5, "", [], True, "é" * 2049, "a" * 4097])
 def test_id_that_is_no_text_is_refused(id):
     assert "row: id" == refused([{"id": id, "prompt": "x"}]).field
 
@@ -138,6 +149,10 @@ def test_digests_are_equal_for_equal_ids_alone(one, other):
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_digest_of_an_id_has_128_bits(id):
     assert 0 <= digest(id) < 1 << 128
+
+
+def test_digests_of_ids_use_all_of_their_bits():
+    assert max(digest(f"{number}") for number in range(100)) >= 1 << 127
 
 
 @pytest.mark.parametrize("value", [None, "null", {"a": [None]}])

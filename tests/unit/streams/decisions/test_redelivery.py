@@ -1,5 +1,7 @@
 """Records whose key already has a row, case by case."""
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
 from streams.decisions.redelivery import Again, First, Other, judge
@@ -17,7 +19,7 @@ def test_row_without_roles_is_still_a_row() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_input_that_took_a_role_is_recognised_in_it(role: str) -> None:
-    assert Again(role) == judge(ROLES, ROLES[role])
+    assert Again(role) == judge(ROLES, ROLES[role].encode().decode())  # as it comes from a record
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,8 @@ def test_judging_leaves_the_row_as_it_was() -> None:
     judge(roles, "admitted/0/8")
 
     assert ROLES == roles
+
+
+def test_judgement_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Again("owner").role = "waiter"  # type: ignore[misc]  # the claim
