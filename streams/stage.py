@@ -68,8 +68,12 @@ class Table(Protocol):
 
     def delete(self, key: bytes) -> None: ...
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every row of the partition, in the order of the keys; slow: for what is built once per assignment."""
+    def items(self, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Every row of the partition, or every one behind a key, in the order of the keys.
+
+        Read as far as it is asked for; all of them is slow: for what is built once per assignment. Nothing is written
+        meanwhile.
+        """
         ...
 
 

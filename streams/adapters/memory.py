@@ -91,9 +91,9 @@ class Rows:
         """Forgets a row, if it is there."""
         self._rows.pop(key, None)
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """All rows, in the order of the keys."""
-        return iter(sorted(self._rows.items()))
+    def items(self, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """All rows, or those behind a key, in the order of the keys."""
+        return iter(sorted(row for row in self._rows.items() if after is None or row[0] > after))
 
 
 class Documents:

@@ -85,9 +85,12 @@ class DurableTable(faust.Table):
         self.on_key_del(key)
         self._store_here().delete(key)
 
-    def rows_of(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """Every row of a partition in the order of the keys, without the offset that Faust keeps among them."""
-        rows = self.data._db_for_partition(partition).items()
+    def rows_of(self, partition: int, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Every row of a partition in the order of the keys, without the offset that Faust keeps among them.
+
+        With ``after`` only those behind that key: the store is asked for the next key there may be.
+        """
+        rows = self.data._db_for_partition(partition).items(from_key=None if after is None else after + b"\0")
         return ((key, value) for key, value in rows if key != self.data.offset_key)
 
     def _store_here(self) -> Any:
@@ -151,9 +154,9 @@ class Rows:
         del self._table[key]
         self._noted()
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every row of the partition."""
-        return self._table.rows_of(self._partition)
+    def items(self, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Every row of the partition, or every one behind a key."""
+        return self._table.rows_of(self._partition, after)
 
     def derived(self, build: Callable[[Table], T]) -> T:
         """What was made of the partition's rows since it came here."""
@@ -190,7 +193,7 @@ class NoRows:
     def delete(self, key: bytes) -> None:
         """Nothing to remove."""
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
+    def items(self, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """No rows."""
         return iter(())
 

@@ -93,6 +93,11 @@ def test_items_are_all_rows_in_the_order_of_their_keys(rows: dict[bytes, bytes])
     assert sorted(rows.items()) == list(Rows(rows).items())
 
 
+@given(st.dictionaries(st.binary(max_size=3), st.binary(max_size=2)), st.binary(max_size=3))
+def test_items_behind_a_key_are_those_above_it(rows: dict[bytes, bytes], after: bytes) -> None:
+    assert [row for row in sorted(rows.items()) if row[0] > after] == list(Rows(rows).items(after))
+
+
 def test_items_asked_for_may_be_changed_while_they_are_read() -> None:
     rows = Rows({b"a": b"1", b"b": b"2"})
 

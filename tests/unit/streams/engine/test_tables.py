@@ -213,6 +213,43 @@ async def test_items_of_a_partition_come_in_the_order_of_their_keys(tmp_path: Pa
     assert [(key, b"of " + key) for key in (b"a", b"ab", b"b", b"\xff")] == got
 
 
+@pytest.mark.parametrize("after", [b"", b"a", b"aa", b"ab", b"b", b"b\0", b"\xff", b"\xff\xff"])
+@in_loop
+async def test_items_behind_a_key_are_those_above_it(tmp_path: Path, after: bytes) -> None:
+    keys = [b"a", b"ab", b"b", b"b\0", b"\xff"]
+    with table_at(tmp_path) as table, current():
+        rows = rows_of(table)
+        for key in keys:
+            rows.put(key, b"of " + key)
+        got = list(rows.items(after))
+
+    assert [(key, b"of " + key) for key in keys if key > after] == got
+
+
+@in_loop
+async def test_items_behind_a_key_leave_out_the_offset_kept_among_them(tmp_path: Path) -> None:
+    with table_at(tmp_path) as table, current():
+        rows_of(table).put(b"\xff", b"v")
+        table.persisted.landed(0, 12)
+        table.persisted.flush(table)
+        got = list(rows_of(table).items(b"\0"))
+
+    assert [(b"\xff", b"v")] == got
+
+
+@in_loop
+async def test_items_are_read_no_further_than_they_are_asked_for(tmp_path: Path) -> None:
+    """A page of many rows costs a page."""
+    with table_at(tmp_path) as table, current():
+        rows = rows_of(table)
+        for number in range(100):
+            rows.put(b"%03d" % number, b"v")
+        found = rows.items(b"049")
+        got = [next(found)[0], next(found)[0]]
+
+    assert [b"050", b"051"] == got
+
+
 @in_loop
 async def test_items_of_a_partition_are_none_of_another(tmp_path: Path) -> None:
     with table_at(tmp_path) as table:
@@ -404,6 +441,11 @@ def test_no_rows_get_gives_none_and_takes_nothing() -> None:
     rows.delete(b"k")
 
     assert (None, []) == (rows.get(b"k"), rows.taken(nothing))
+
+
+@pytest.mark.parametrize("after", [None, b"", b"k"])
+def test_no_rows_are_behind_any_key(after: bytes | None) -> None:
+    assert [] == list(NoRows().items(after))
 
 
 def test_no_rows_hold_nothing_to_derive_from() -> None:
