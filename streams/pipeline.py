@@ -21,6 +21,7 @@ from streams.decisions.flood_guard import GuardPolicy
 from streams.decisions.limits import AdmissionPolicy
 from streams.decisions.refinement import RefinementPolicy
 from streams.decisions.retry import RetryPolicy
+from streams.decisions.thinning import KeepPolicy
 from streams.ports import AllClosed, Breakers, Coordinates, Originals, Provider, Retriever, Template
 from streams.providers import provider_of, providers_of, routes_of
 from streams.settings import Settings
@@ -52,6 +53,7 @@ class Parts:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     dead_key_s: float = CascadePolicy().dead_key_s
     guard: GuardPolicy = field(default_factory=GuardPolicy)
+    keep: KeepPolicy = field(default_factory=KeepPolicy)
     retriever: Retriever = field(default_factory=MemoryRetriever.of)
     calls: int = 256
     within: Within = asyncio.timeout
@@ -75,6 +77,7 @@ def compose(parts: Parts) -> tuple[Stage, ...]:
             policy=CascadePolicy(parts.retry, parts.dead_key_s),
             board=parts.board,
             guard=parts.guard,
+            keep=parts.keep,
             slots=parts.calls,
             within=parts.within,
             sleep=parts.sleep,
@@ -111,6 +114,7 @@ def parts_of(settings: Settings, originals: Originals, providers: Mapping[str, P
         routes=routes_of(settings),
         dead_key_s=settings.infer.dead_key_s,
         guard=settings.infer.guard(),
+        keep=settings.infer.keep(round(settings.topics.retention_d * DAY_MS)),
         originals=originals,
         admission=_admission(settings),
         dedup=settings.dedup.policy(),

@@ -5,7 +5,7 @@
     │                   ProviderRateLimited, ProviderUnavailable, ProviderUnreachable, ProviderTimeout, ProviderEmpty
     ├── give this up    DecodingError, RecordTooLarge, DeadlineExceeded, TemplateFailed, PromptTooLong
     │                   ContextTooLong, ProviderDenied, ProviderNotFound, ProviderRefused, ProviderMalformed
-    │                   AnswerEmpty, AnswerTruncated, AnswerTooLong, AnswerInvalid
+    │                   AnswerEmpty, AnswerTruncated, AnswerTooLong, AnswerInvalid, AnswerGone
     │                   StageFailure (the last try failed, too), BackpressureShed (come back later),
     │                   DeduplicationConflict (goes on by itself)
     └── call a person   ConfigurationError, TopicMissing, TopicRefused, ForeignTopicsPackage, LocalKafkaError
@@ -111,6 +111,16 @@ class AnswerInvalid(OrchestratorError):
     def __init__(self, path: str, rule: str) -> None:
         super().__init__(f"The answer breaks its response_format at {path}: {rule}")
         self.path, self.rule = path, rule
+
+
+class AnswerGone(OrchestratorError):
+    """What the calls came to is kept no longer, and they are not made again; ``at``: coordinates of who made them."""
+
+    kind = "answer_gone"
+
+    def __init__(self, at: str) -> None:
+        super().__init__(f"The answer that was had for {at} is kept no longer, and is not paid for again")
+        self.at = at
 
 
 class StageFailure(OrchestratorError):

@@ -2,7 +2,7 @@
 
 | key | row |
 |---|---|
-| ``<dedup key, epoch>`` | the outcome, for all who share key and epoch: exact bytes |
+| ``<dedup key, epoch>`` | the outcome, for all who share key and epoch: exact bytes; in time only that there was one |
 | ``course/<dedup key, epoch, identity, deadline, hop>`` | ``Progress`` of one request since it was last parked |
 
 A request that was parked comes back as a record with the next hop; the row of the hop before says what became of that.
@@ -34,10 +34,12 @@ class Ended(Open):
 class Progress(Open):
     """How far one hop of a request has come.
 
-    ``tries`` are all its calls that failed, in order; ``parked`` is the topic of the tier that it went to after them,
-    with ``headers``, until ``due_ms``; ``own`` is how it ended where its twins do not share that.
+    ``ms`` is when the row was written (epoch milliseconds), first, to be seen at a glance. ``tries`` are all its calls
+    that failed, in order; ``parked`` is the topic of the tier that it went to after them, with ``headers``, until
+    ``due_ms``; ``own`` is how it ended where its twins do not share that.
     """
 
+    ms: int | None = None
     v: int = 1
     tries: tuple[Try, ...] = ()
     parked: str | None = None

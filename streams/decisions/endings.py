@@ -1,13 +1,14 @@
 """How does a request leave ``infer`` for good? The bytes that are written then, in whose name ever."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from streams.decisions import failures, rows
 from streams.decisions.course import Ended
 from streams.decisions.retry import Reason
 from topics import wire
 from topics.catalog import FAILED, INFERRED
-from topics.errors import DeadlineExceeded, OrchestratorError, RecordTooLarge
+from topics.errors import AnswerGone, DeadlineExceeded, OrchestratorError, RecordTooLarge
 from topics.messages import Assembled, Failed, Failure, Inferred, Reply, Try, shrunk
 
 STAGE = "infer"
@@ -16,6 +17,14 @@ USED_UP = (
     *("hop", "due_ms", "tries"),
 )
 ADOPTED = ("stage", "outcome", "disposition", "failure", "reason", "attempts", "tries", "first_failed_ms", "failed_ms")
+
+
+class Said(NamedTuple):
+    """What is written: the topic, the bytes, and the word for why."""
+
+    topic: str
+    value: bytes
+    decision: str
 
 
 def answered(message: Assembled, reply: Reply, tries: Sequence[Try]) -> bytes:
@@ -116,3 +125,44 @@ def adopted(message: Assembled, row: rows.Row) -> bytes:
         return row.payload
     told = {"reply": bought.reply, "tries": bought.tries, "same_as": bought.same_as or bought.id}
     return wire.encode(shrunk(message, Inferred, *USED_UP, **told))
+
+
+def gone(message: Assembled, row: rows.Row) -> bytes:
+    """What is written for a request whose answer was had and is kept no longer.
+
+    Args:
+        message: The request.
+        row: What is left of the outcome of its key and epoch.
+
+    Returns:
+        The bytes of a ``Failed`` that its twins share, with the number of calls that were made; its time is that of
+        the row, but not before the request itself.
+    """
+    error, ms = AnswerGone(row.at), max(row.ms or 0, message.origin.timestamp_ms)
+    ended = Ended(
+        disposition=failures.disposition_of(error),
+        failure=failures.failure_of(error),
+        reason="permanent",
+        attempts=row.calls,
+        first_failed_ms=ms,
+        failed_ms=ms,
+    )
+    return failed(message, ended, ())
+
+
+def outcome(message: Assembled, row: rows.Row, at: str) -> Said:
+    """What a record comes to whose key and epoch have an outcome.
+
+    Args:
+        message: The request.
+        row: The outcome, or what is left of it.
+        at: Coordinates of the record.
+
+    Returns:
+        The exact bytes where this record decided it; else what they are for its request.
+    """
+    if row.word == rows.GONE:
+        return Said(FAILED, gone(message, row), "answer-gone")
+    if row.at != at:
+        return Said(row.word, adopted(message, row), "answered-before")
+    return Said(row.word, row.payload, "called" if row.word == INFERRED else "given-up")

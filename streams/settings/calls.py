@@ -9,13 +9,14 @@ from pydantic_settings import NoDecode
 from streams.decisions.attempts import CascadePolicy
 from streams.decisions.flood_guard import GuardPolicy
 from streams.decisions.retry import LONGEST_S, MAX_RETRY_DELAY, Growth, RetryPolicy
+from streams.decisions.thinning import KeepPolicy
 from streams.settings.section import Section, listed
 from topics.catalog import PARKED
 
 FREE = "echo"  # the one kind of provider that costs nothing, so the environment alone may choose it
 KINDS = (FREE, "openai", "anthropic")
 MOST = 32  # candidates of a route
-RETRY, CASCADE, GUARD = RetryPolicy(), CascadePolicy(), GuardPolicy()
+RETRY, CASCADE, GUARD, KEEP = RetryPolicy(), CascadePolicy(), GuardPolicy(), KeepPolicy()
 
 
 def split(candidate: str) -> tuple[str, str]:
@@ -64,6 +65,9 @@ class Infer(Section):
     )
     guard_window: int = Field(GUARD.window, ge=1, le=10_000, description="the latest calls are so many")
     guard_minimum: int = Field(GUARD.minimum, ge=1, le=10_000, description="before so many the part does not count")
+    keep_answers_s: float = Field(
+        KEEP.whole_ms / 1000, ge=1, le=2_592_000, description="for a redelivery; then only that there was one"
+    )
 
     @model_validator(mode="after")
     def _ratio_can_count(self) -> Self:
@@ -74,6 +78,10 @@ class Infer(Section):
     def guard(self) -> GuardPolicy:
         """The flood guard's knobs."""
         return GuardPolicy(self.guard_consecutive, self.guard_ratio, self.guard_window, self.guard_minimum)
+
+    def keep(self, retention_ms: int) -> KeepPolicy:
+        """For how long answers are kept; that there was one, for as long as its prompt is."""
+        return KeepPolicy(round(self.keep_answers_s * 1000), retention_ms)
 
 
 class Retry(Section):

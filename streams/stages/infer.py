@@ -8,9 +8,11 @@ Guarantees:
     tests/unit/streams/stages/test_infer.py::test_output_before_the_row_is_acknowledged_waits
     a redelivery calls nobody and loses nothing:
     tests/property/test_redelivery.py::test_infer_redelivered_against_the_final_state_repeats_its_outputs
+    nor does it when the answer is kept no longer:
+    tests/property/test_redelivery.py::test_infer_redelivered_after_rows_were_thinned_calls_nobody
     an open breaker parks, and buries nothing:
     tests/unit/streams/stages/test_infer.py::test_request_before_open_breakers_is_parked_until_the_soonest_recovery
-NOT Responsible For: whom to ask and when (decisions/cascade), lane weights (not there yet), other errors (the loop).
+NOT Responsible For: whom to ask (decisions/cascade), which rows are old (decisions/thinning), other errors (the loop).
 """
 
 import asyncio
@@ -21,12 +23,13 @@ from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Protocol, assert_never
 
-from streams.decisions import blame, cascade, course, endings, retry, rows, steps
+from streams.decisions import blame, cascade, course, endings, retry, rows, steps, thinning
 from streams.decisions.blame import Outcome
 from streams.decisions.cascade import Ask, Candidate, CascadePolicy, Course, Nobody, Route, Sight, Wait
 from streams.decisions.course import Ended, Keys, Progress
 from streams.decisions.flood_guard import FloodGuard, GuardPolicy
 from streams.decisions.steps import Late, Missed, Step
+from streams.decisions.thinning import KeepPolicy
 from streams.ports import AllClosed, Breakers, Call, Provider
 from streams.stage import Output, Outputs, Record, Scope, Stage
 from topics import wire
@@ -82,24 +85,26 @@ def stage(
     policy: CascadePolicy | None = None,
     board: Breakers | None = None,
     guard: GuardPolicy | None = None,
+    keep: KeepPolicy | None = None,
     slots: int = 256,
     within: Within = asyncio.timeout,
     sleep: Sleep = asyncio.sleep,
 ) -> Stage:
-    """The stage as data.
+    """The stage as data; ``provider`` answers models without a route, ``others`` by kind those of ``routes``.
 
-    ``provider`` answers models without a route, ``others`` by kind those of ``routes``; ``slots`` bounds the requests
-    in work, ``within`` a call's seconds.
+    ``slots`` bounds the requests in work, ``within`` a call's seconds, ``keep`` the age of rows.
     """
-    known = {**(others or {}), provider.name: provider}
+    known, kept = {**(others or {}), provider.name: provider}, keep or KeepPolicy()
     watch = FloodGuard(guard or GuardPolicy())
     desk = Desk(
         known, provider.name, routes or {}, policy or CascadePolicy(), board or AllClosed(), watch, within, sleep
     )
 
     async def handle(record: Record, scope: Scope) -> Outputs:
-        """Answers from the row of the key where there is one, else by as few calls as it takes."""
-        return (await Case(record, wire.decode(record.value, Assembled), scope, desk).output(),)
+        """Answers from the row of the key where there is one, else by as few calls as it takes; then thins old rows."""
+        output = await Case(record, wire.decode(record.value, Assembled), scope, desk).output()
+        thinning.tend(scope.table, scope.derived(thinning.begun), record.topic, record.timestamp_ms, kept)
+        return (output,)
 
     writes = (INFERRED, FAILED, *PARKED)
     return Stage(NAME, NAME, tuple(ASSEMBLED.values()), writes, handle, table="answers", slots=slots, reads_clock=True)
@@ -133,10 +138,10 @@ class Case:
                 return await self._left()
             answer = self.scope.table.get(self.keys.answer)
             if answer is not None:
-                return await self._closed(answer)
+                return await self._closed(rows.unpack(answer))
             match step := step or self._next():
                 case Replied(value, _):
-                    return await self._closed(self._row(INFERRED, value))
+                    return await self._closed(self._row(INFERRED, value, len(self.progress.tries) + 1))
                 case Ask() if self.unsaved:
                     await self._save()
                     step = steps.in_time(step, self.message.expires_ms, self.scope.now_ms)
@@ -149,7 +154,7 @@ class Case:
                 case Nobody(reason, error):
                     ended = endings.given_up(reason, error, self.progress.tries, self.scope.now_ms)
                     if reason not in retry.OWN:
-                        return await self._closed(self._row(FAILED, self._failed(ended)))
+                        return await self._closed(self._row(FAILED, self._failed(ended), ended.attempts))
                     self._end(ended)
                 case never:
                     assert_never(never)
@@ -257,7 +262,7 @@ class Case:
 
     async def _save(self) -> None:
         """Writes down how far it has come: a call that failed is counted, whatever happens next."""
-        self.scope.table.put(self.place, wire.encode(self.progress))
+        self.scope.table.put(self.place, wire.encode(grown(self.progress, Progress, ms=self._used_ms())))
         self.stored, self.unsaved = True, False
         await self.scope.settled()
 
@@ -278,19 +283,20 @@ class Case:
         headers = tuple((name, value.encode()) for name, value in progress.headers)
         return Output(progress.parked or "", key, course.copy(message, progress), "parked", at, headers)
 
-    def _row(self, topic: str, value: bytes) -> bytes:
-        return rows.pack(rows.Row(self.record.at, topic, value))
+    def _used_ms(self) -> int:
+        """When a row is used: now, but not before the record, however wrong the clock is."""
+        return max(self.record.timestamp_ms, self.scope.now_ms)
 
-    async def _closed(self, packed: bytes) -> Output:
+    def _row(self, topic: str, value: bytes, calls: int) -> rows.Row:
+        return rows.Row(self.record.at, topic, value, calls=calls)
+
+    async def _closed(self, row: rows.Row) -> Output:
         """The outcome for all who have the key and epoch; the way there need not be known any more."""
         table, record, message = self.scope.table, self.record, self.message
-        table.put(self.keys.answer, packed)  # again where it was there: the store may be ahead
+        row = rows.used(row, self._used_ms())
+        table.put(self.keys.answer, rows.pack(row))  # again where it was there: the store may be ahead
         for hop in range(message.hop + 1 if self.stored or message.hop else 0):
             table.delete(self.keys.hop(hop))
         await self.scope.settled()
-        row = rows.unpack(packed)
-        if row.at != record.at:
-            value = endings.adopted(message, row)
-            return Output(row.word, record.key, value, "answered-before", record.partition)
-        decision = "called" if row.word == INFERRED else "given-up"
-        return Output(row.word, record.key, row.payload, decision, record.partition)
+        said = endings.outcome(message, row, record.at)
+        return Output(said.topic, record.key, said.value, said.decision, record.partition)

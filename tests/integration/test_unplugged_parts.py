@@ -27,6 +27,7 @@ from streams.decisions.flood_guard import GuardPolicy
 from streams.decisions.limits import AdmissionPolicy
 from streams.decisions.refinement import RefinementPolicy
 from streams.decisions.retry import RetryPolicy
+from streams.decisions.thinning import KeepPolicy
 from streams.pipeline import Nowhere, Parts, compose
 from streams.ports import AllClosed, Call, Template
 from streams.stage import Record, Stage
@@ -163,6 +164,7 @@ def whole(parts: Parts) -> Parts:
         retry=RetryPolicy(attempts=2),
         dead_key_s=300.0,
         guard=GuardPolicy(consecutive=1),
+        keep=KeepPolicy(whole_ms=500_000),
         calls=3,
         breaker=BreakerPolicy(open_s=120),
         names=Names("acme."),
@@ -318,6 +320,12 @@ def counted(story: Told) -> object:
     return any(b"paid:other" in rows for (_, table, _), rows in story.pipeline.tables.items() if table == "breakers")
 
 
+def thinned(story: Told) -> object:
+    """Whether it is only known that there was an answer."""
+    tables = [rows for (_, table, _), rows in story.pipeline.tables.items() if table == "answers"]
+    return any(b'"word":"gone"' in row for rows in tables for row in rows.values())
+
+
 def repeated(story: Told) -> object:
     return max(story.provider.asked.values()) > 1
 
@@ -355,6 +363,7 @@ ROWS: dict[str, Row] = {
     "part retry": part("retry", RetryPolicy(), lambda story: story.answers["doomed"].attempts, 7, 8),
     "part dead_key_s": part("dead_key_s", 60.0, took_above("barred", 200), True, False),
     "part guard": part("guard", GuardPolicy(), status("doomed"), "expired", "failed"),
+    "part keep": part("keep", KeepPolicy(), thinned, True, False),
     "part sleep": Row(
         took_above("flaky", 100),
         False,

@@ -20,6 +20,7 @@ from topics.catalog import ASSEMBLED, INFERRED, PARKED
 from topics.messages import Assembled, Failed, Inferred, Reply
 from topics.provider_errors import ProviderRateLimited, ProviderRefused, ProviderUnavailable, WorkerError
 
+HOUR_MS = 3_600_000
 POLICY = CascadePolicy(RetryPolicy(attempts=3, base_s=6.0))
 FATES: dict[str, WorkerError | None] = {
     "well": None,
@@ -75,9 +76,10 @@ class InferMachine(RuleBasedStateMachine):
         self.seen, self.pending, self.away = list[Record](), list[Record](), list[Record]()
         self.arrived = 0
         self.ends = defaultdict[str, dict[bytes, Output]](dict)
+        self.gone = defaultdict[str, dict[bytes, Output]](dict)
 
     def write(self, value: bytes | None) -> None:
-        one = record(value, topic=ASSEMBLED["normal"], offset=len(self.seen))
+        one = record(value, topic=ASSEMBLED["normal"], offset=len(self.seen), timestamp_ms=self.now_ms)
         self.seen.append(one)
         self.pending.append(one)
 
@@ -101,7 +103,8 @@ class InferMachine(RuleBasedStateMachine):
         if output.topic in PARKED:
             self.away.append(one._replace(value=output.value))
         else:
-            self.ends[wire.decode(one.value, Assembled).identity][output.value or b""] = output
+            ends = self.gone if output.decision == "answer-gone" else self.ends
+            ends[wire.decode(one.value, Assembled).identity][output.value or b""] = output
 
     @precondition(lambda self: self.arrived < 3)
     @rule(left_s=st.sampled_from([None, 20, 90]))
@@ -130,10 +133,16 @@ class InferMachine(RuleBasedStateMachine):
         for _ in range(copies):
             self.write(one.value)
 
+    @precondition(lambda self: self.seen)
+    @rule(hours=st.integers(1, 7))
+    def time_passes(self, hours: int) -> None:
+        """B148: less than the retention in all; what is asked for afterwards thins the rows of what was before."""
+        self.now_ms += hours * HOUR_MS
+
     @invariant()
     def each_request_has_at_most_one_end(self) -> None:
-        """I2."""
-        assert all(len(ends) == 1 for ends in self.ends.values())
+        """I2: beside it, it may hear in one way that this is kept no longer."""
+        assert all(len(ends) == 1 for ends in (*self.ends.values(), *self.gone.values()))
 
     def teardown(self) -> None:
         """I1, I5: in calm weather all comes to an end."""
@@ -143,8 +152,9 @@ class InferMachine(RuleBasedStateMachine):
             else:
                 self.returns(0, 1)
         asked = {wire.decode(one.value, Assembled).identity for one in self.seen}
-        assert asked == set(self.ends)
-        for identity, ends in self.ends.items():
+        assert asked == set(self.ends) | set(self.gone)
+        for identity in asked:
+            ends = self.ends.get(identity) or self.gone[identity]
             assert self.paid[identity] <= sum(map(attempts, ends.values())) + self.lost[identity]
 
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from streams.decisions import failures, rows
 from streams.decisions.cascade import CascadePolicy
+from streams.decisions.course import Keys
 from streams.decisions.retry import RetryPolicy
+from streams.decisions.thinning import KeepPolicy
 from streams.ports import Call
 from streams.stage import Output, Record, Stage, dressed
 from streams.stages import deliver, infer
@@ -23,6 +25,7 @@ from topics.provider_errors import ProviderRateLimited, ProviderRefused, Provide
 
 LANES: list[Lane] = ["critical", "normal"]
 REQUESTS = st.integers(0, 2)
+HOUR_MS, WEEK_MS = KeepPolicy().whole_ms, KeepPolicy().marked_ms
 POLICY = CascadePolicy(RetryPolicy(attempts=3, base_s=8.0, budget_s=60.0))
 FATES = (None, ProviderUnavailable("p"), ProviderRateLimited("p", retry_after_s=40.0), ProviderRefused("p"))
 
@@ -56,7 +59,10 @@ def of_infer(draw: st.DrawFn) -> list[Record]:
     for number, lane in draw(st.lists(st.tuples(REQUESTS, st.sampled_from(LANES)), min_size=1, max_size=8)):
         topic, due = ASSEMBLED[lane], deadlines[number]
         message = assembled(
-            epoch=f"prompts/0/{number}", origin=origin(offset=number), deadline_ms=None if due is None else NOW_MS + due
+            epoch=f"prompts/0/{number}",
+            origin=origin(offset=number),
+            deadline_ms=None if due is None else NOW_MS + due,
+            keep_until_ms=NOW_MS + WEEK_MS - HOUR_MS,
         )
         found.append(record(message, topic=topic, offset=sum(one.topic == topic for one in found)))
     return found
@@ -162,6 +168,80 @@ def test_infer_redelivered_when_all_is_over_calls_nobody_and_loses_nothing(
 
         assert (paid, len(again)) == (len(provider.calls), len(repeated))
         assert told >= {output.value for output in repeated}
+
+    asyncio.run(scenario())
+
+
+AGES = st.lists(
+    st.tuples(st.sampled_from(LANES), st.sampled_from([HOUR_MS // 2, HOUR_MS, 5 * HOUR_MS, WEEK_MS + 5 * HOUR_MS])),
+    min_size=1,
+    max_size=4,
+)
+
+
+async def passes(stage: Stage, scope: FakeScope, ages: list[tuple[Lane, int]]) -> None:
+    """Time goes by: others are asked for, in these lanes, so much after the first ones."""
+    for number, (lane, age_ms) in enumerate(sorted(ages, key=lambda one: one[1])):
+        other, offset = f"later/{number}", 1000 + number
+        scope.now_ms = max(scope.now_ms, NOW_MS + age_ms)
+        message = assembled(dedup_key=other, epoch=other)
+        await outputs_of(stage, record(message, ASSEMBLED[lane], offset=offset, timestamp_ms=scope.now_ms), scope)
+
+
+@given(of_infer(), SCRIPTS, st.integers(1, 2), AGES, st.data())
+def test_infer_redelivered_after_rows_were_thinned_calls_nobody(
+    inputs: list[Record],
+    script: list[tuple[int, WorkerError | None]],
+    copies: int,
+    ages: list[tuple[Lane, int]],
+    data: st.DataObject,
+) -> None:
+    """B148: who has his row gets what he had; else he hears that it is gone, in the same words each time."""
+
+    async def scenario() -> None:
+        scope = FakeScope()
+        stage, provider = served(scope, script)
+        seen = await played(stage, inputs, scope, copies)
+        finals = {one.at: await outputs_of(stage, one, scope) for one in seen}
+        told = {output.value for outputs in finals.values() for output in outputs}
+        await passes(stage, scope, ages)
+        paid, rows_left = len(provider.calls), dict(scope.rows)
+
+        again = data.draw(st.lists(st.sampled_from(seen), max_size=8))
+        repeated = [(one, await outputs_of(stage, one, scope)) for one in again]
+
+        assert paid == len(provider.calls)
+        for one, outputs in repeated:
+            news = [wire.decode(output.value, Failed).failure.kind for output in outputs if output.value not in told]
+            assert set(news) <= {ending_of(one, rows_left)}
+        assert all(dict(repeated)[one] == outputs for one, outputs in repeated)
+
+    asyncio.run(scenario())
+
+
+def ending_of(one: Record, rows_left: dict[bytes, bytes]) -> str:
+    """How a record ends whose row is thinned: the last trace of a request goes when it has expired."""
+    row = rows_left.get(Keys.of(wire.decode(one.value, Assembled)).answer)
+    return "answer_gone" if row is not None and rows.spent(row) else "deadline_exceeded"
+
+
+@given(with_suffixes(of_infer()), SCRIPTS, AGES)
+def test_infer_redelivered_while_rows_stand_repeats_its_outputs_whatever_was_thinned(
+    seen: tuple[list[Record], list[Record]], script: list[tuple[int, WorkerError | None]], ages: list[tuple[Lane, int]]
+) -> None:
+    """The law, for the inputs whose rows are whole."""
+
+    async def scenario() -> None:
+        scope = FakeScope()
+        stage, _ = served(scope, script)
+        first = {one.at: await outputs_of(stage, one, scope) for one in seen[0]}
+        before = dict(scope.rows)
+        await passes(stage, scope, ages)
+        for one in seen[1]:
+            keys = Keys.of(wire.decode(one.value, Assembled))
+            needed = [key for key in (keys.answer, keys.hop(0)) if key in before]
+            if all(scope.rows.get(key) == before[key] for key in needed):
+                assert first[one.at] == await outputs_of(stage, one, scope)
 
     asyncio.run(scenario())
 

@@ -71,7 +71,8 @@ class Given:
 
 
 class Letter(NamedTuple):
-    """One dead letter; ``place`` of its original, None where that is no prompt. ``whole``: it holds original bytes."""
+    """One dead letter; ``place`` of its original, None where that is no prompt. ``whole``: it holds original bytes;
+    ``kind``: what its request died of."""
 
     id: str
     at: str
@@ -79,6 +80,7 @@ class Letter(NamedTuple):
     original: str
     body: bytes
     whole: bool
+    kind: str = ""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """Has each prompt its answer, each request one final, and each answer a prompt?
 
 A record has one answer: all that is given under its name is one form, however many copies. The same request once more
-is the same request: the answer of another record of it counts, where it came late enough to be for both.
+is the same request: the answer of another record of it counts, where it came late enough to be for both; and who hears
+long after his answer that it is kept no longer has no second one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from streams.decisions.proof.fold import FLOW
 from streams.decisions.proof.verdict import STATUSES, Item
 from topics.answer import rfc3339
 from topics.catalog import PROMPTS, RESULTS
+from topics.errors import AnswerGone
 
 
 def fates(case: Case) -> Iterator[tuple[Prompt, str]]:
@@ -58,6 +60,7 @@ def twice(case: Case) -> Iterator[Finding]:
             suspects.setdefault(prompt.name, []).append(prompt)
     for prompts in suspects.values():
         forms = list({form.hash: form for prompt in prompts for form in case.forms(prompt)}.values())
+        forms = [form for form in forms if form.kind != AnswerGone.kind] or forms
         binding = [form for form in forms if form.status in BINDING]
         requests = len({prompt.identity for prompt in prompts})
         if len(binding) > requests or len(forms) > len(prompts):
@@ -99,7 +102,7 @@ def bodies(case: Case) -> Iterator[Finding]:
 
 
 def _binds(given: Given) -> bool:
-    return any(form.status in BINDING for form in given.forms)
+    return any(form.status in BINDING and form.kind != AnswerGone.kind for form in given.forms)
 
 
 def _differing(forms: Iterable[Form]) -> str:

@@ -167,7 +167,7 @@ class Fold:
         ours = parts[0] in (self.names.topic(PROMPTS), PROMPTS) and len(numbers) == 2
         place = packed(*numbers) if ours else None
         id, whole = told.get("request-id", at), "original" not in told
-        letter = Letter(id, at, place, "/".join(parts), facts.body_of(record), whole)
+        letter = Letter(id, at, place, "/".join(parts), facts.body_of(record), whole, told.get("kind", ""))
         if place is None:
             self.astray.append(letter)
         else:

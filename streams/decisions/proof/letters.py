@@ -7,18 +7,22 @@ from streams.decisions.proof.facts import Form, Letter, Prompt, place_text
 from streams.decisions.proof.verdict import Item
 from topics.answer import rfc3339
 from topics.catalog import DEAD_LETTERS, PROMPTS
+from topics.errors import AnswerGone
 
 HEAVY = "too_large"  # a twin for whom the shared answer is too large is answered without a record on `failed`
 
 
 def buried(case: Case) -> Iterator[Finding]:
-    """Dead letters of known prompts: what they hold, and whether their request failed."""
+    """Dead letters of known prompts: what they hold, and whether their request failed.
+
+    Where it was answered, and came again when the answer was kept no longer, there is a letter of that.
+    """
     for prompt in case.fold.prompts:
         for letter in case.fold.letters.get(prompt.place, ()):
             if letter.whole and letter.body != prompt.body:
                 yield "dead-letter-changed", Item(letter.id, f"{letter.at} of {letter.original}")
             statuses = {form.status for form in case.forms(prompt)}
-            if statuses and not statuses & {"failed", "rejected"}:
+            if statuses and not statuses & {"failed", "rejected"} and letter.kind != AnswerGone.kind:
                 yield "buried-unanswered", Item(letter.id, f"{letter.at}, answered {' and '.join(sorted(statuses))}")
 
 

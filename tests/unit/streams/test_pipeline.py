@@ -13,6 +13,7 @@ from streams.decisions.attempts import Candidate
 from streams.decisions.flood_guard import GuardPolicy
 from streams.decisions.limits import AdmissionPolicy
 from streams.decisions.refinement import RefinementPolicy
+from streams.decisions.thinning import KeepPolicy
 from streams.pipeline import Nowhere, Parts, compose, describe, flow, parts_of, problems
 from streams.ports import Call
 from streams.settings import Settings
@@ -257,6 +258,19 @@ def test_default_knobs_of_calls_of_settings_and_rules_are_the_same() -> None:
     parts, bare = parts_of(settings(), Nowhere()), Parts(EchoProvider(), Nowhere())
 
     assert (bare.retry, bare.dead_key_s, bare.guard) == (parts.retry, parts.dead_key_s, parts.guard)
+    assert bare.keep == parts.keep
+
+
+@pytest.mark.parametrize(
+    ("retention_d", "keep_s", "keep"),
+    [(7.0, 3600, KeepPolicy()), (0.5, 60, KeepPolicy(60_000, 43_200_000)), (30, 1, KeepPolicy(1000, 2_592_000_000))],
+)
+def test_answers_are_kept_as_set_and_markers_as_long_as_prompts(
+    retention_d: float, keep_s: float, keep: KeepPolicy
+) -> None:
+    asked = settings(topics={"retention_d": retention_d}, infer={"keep_answers_s": keep_s})
+
+    assert keep == parts_of(asked, Nowhere()).keep
 
 
 def test_names_come_from_the_settings() -> None:

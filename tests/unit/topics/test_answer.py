@@ -122,7 +122,11 @@ def test_error_kind_outside_the_list_is_internal(kind):
 
 
 @pytest.mark.parametrize(
-    "error", [provider_errors.WorkerError, errors.DeadlineExceeded, errors.DecodingError, errors.RecordTooLarge]
+    "error",
+    [
+        *(provider_errors.WorkerError, errors.DeadlineExceeded, errors.DecodingError, errors.RecordTooLarge),
+        errors.AnswerGone,
+    ],
 )
 def test_error_that_can_end_a_request_has_its_kind_in_the_list(error):
     assert error.kind in ERROR_KINDS

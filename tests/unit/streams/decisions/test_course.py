@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.decisions import course
+from streams.decisions import course, rows
 from streams.decisions.course import Ended, Keys, Progress
 from tests.support.builders import NOW_MS, assembled, failure
 from topics import wire
@@ -116,6 +116,17 @@ def test_copy_keeps_what_a_newer_version_wrote() -> None:
     copy = wire.decode(course.copy(assembled(budget=3), Progress()), Open)
 
     assert 3 == (copy.__pydantic_extra__ or {})["budget"]
+
+
+def test_progress_written_begins_with_its_time() -> None:
+    """Its age is seen without reading the tries."""
+    stored = wire.encode(Progress(ms=NOW_MS, tries=(ONE, TWO)))
+
+    assert rows.Age(NOW_MS, "") == rows.age(stored)
+
+
+def test_progress_of_an_earlier_version_has_no_time() -> None:
+    assert Progress(tries=(ONE,)) == course.later(Progress(), b'{"v":1,"tries":[%b]}' % wire.encode(ONE))
 
 
 def test_progress_written_and_read_is_the_same() -> None:

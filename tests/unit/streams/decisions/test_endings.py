@@ -1,11 +1,13 @@
+from typing import Any
+
 import pytest
 
 from streams.decisions import endings, rows
 from streams.decisions.retry import Reason
-from tests.support.builders import NOW_MS, assembled, reply
+from tests.support.builders import NOW_MS, assembled, origin, reply
 from topics import wire
 from topics.catalog import FAILED, INFERRED
-from topics.errors import OrchestratorError, RecordTooLarge, StageFailure
+from topics.errors import AnswerGone, OrchestratorError, RecordTooLarge, StageFailure
 from topics.messages import Failed, Inferred, Open, Try
 from topics.provider_errors import ProviderDenied, ProviderUnavailable
 
@@ -143,3 +145,86 @@ def test_unknown_field_travels_into_every_ending() -> None:
     values = [endings.answered(assembled(budget=3), reply(), ()), endings.failed(assembled(budget=3), ended, ())]
 
     assert [3, 3] == [(wire.decode(value, Open).__pydantic_extra__ or {})["budget"] for value in values]
+
+
+# -- what is kept no longer
+
+
+MARK = rows.Row("assembled.low/0/7", rows.GONE, b"", END_MS, 3)
+
+
+def test_request_whose_answer_is_kept_no_longer_fails_for_good() -> None:
+    """B148: once for each, with the calls that were made."""
+    message = assembled()
+
+    failed = lost(endings.gone(message, MARK))
+
+    assert ("failed", "permanent", "permanent", 3) == (
+        failed.outcome,
+        failed.disposition,
+        failed.reason,
+        failed.attempts,
+    )
+    assert ("answer_gone", "AnswerGone", False) == (
+        failed.failure.kind,
+        failed.failure.exception_class,
+        failed.failure.retryable,
+    )
+    assert (message.id, message.work, (), "infer") == (failed.id, failed.work, failed.tries, failed.stage)
+
+
+def test_text_of_an_answer_gone_names_whose_it_was() -> None:
+    with pytest.raises(AnswerGone, match=lost(endings.gone(assembled(), MARK)).failure.message):
+        raise AnswerGone(MARK.at)
+
+
+@pytest.mark.parametrize(
+    ("ms", "asked_ms", "told_ms"), [(END_MS, NOW_MS, END_MS), (END_MS, END_MS + 5, END_MS + 5), (None, NOW_MS, NOW_MS)]
+)
+def test_time_of_an_answer_gone_is_that_of_its_row_and_not_before_the_request(
+    ms: int | None, asked_ms: int, told_ms: int
+) -> None:
+    message = assembled(origin=origin(timestamp_ms=asked_ms))
+
+    failed = lost(endings.gone(message, rows.Row("a/0/1", rows.GONE, b"", ms)))
+
+    assert (told_ms, told_ms) == (failed.first_failed_ms, failed.failed_ms)
+
+
+def test_answer_gone_is_told_to_two_copies_of_a_request_in_the_same_bytes() -> None:
+    """The state rule."""
+    hopped = assembled().model_copy(update={"hop": 4, "due_ms": 9, "tries": (FIRST,)})
+
+    assert endings.gone(assembled(), MARK) == endings.gone(hopped, MARK)
+
+
+def test_answer_gone_is_told_to_a_twin_in_its_own_name() -> None:
+    told = lost(endings.gone(assembled(id="twin", identity="ef" * 32), MARK))
+
+    assert ("twin", "answer_gone") == (told.id, told.failure.kind)
+
+
+ANSWERED = endings.answered(assembled(), reply(), ())
+
+
+@pytest.mark.parametrize(
+    ("word", "at", "decision"),
+    [
+        (INFERRED, "x/0/1", "called"),
+        (INFERRED, "x/0/2", "answered-before"),
+        (FAILED, "x/0/1", "given-up"),
+        (FAILED, "x/0/2", "answered-before"),
+        (rows.GONE, "x/0/1", "answer-gone"),
+        (rows.GONE, "x/0/2", "answer-gone"),
+    ],
+)
+def test_outcome_of_a_row_says_who_decided_it(word: str, at: str, decision: str) -> None:
+    message = assembled()
+    failure = endings.failed(message, endings.expired(END_MS, ()), ())
+    values: dict[str, Any] = {INFERRED: ANSWERED, FAILED: failure, rows.GONE: b""}
+    row = rows.Row("x/0/1", word, values[word], END_MS)
+
+    said = endings.outcome(message, row, at)
+
+    value = endings.gone(message, row) if word == rows.GONE else values[word]
+    assert (FAILED if word == rows.GONE else word, value, decision) == said

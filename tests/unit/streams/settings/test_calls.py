@@ -6,6 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from streams.decisions.attempts import CascadePolicy
 from streams.decisions.flood_guard import GuardPolicy
 from streams.decisions.retry import RetryPolicy
+from streams.decisions.thinning import KeepPolicy
 from streams.settings.calls import FREE, KINDS, Infer, Retry, Routes, split
 from streams.settings.section import Section
 
@@ -55,11 +56,17 @@ def test_tiers_may_be_a_list_or_one_text(given: object) -> None:
 
 
 def test_default_knobs_are_those_of_the_rules() -> None:
-    assert (RetryPolicy(), GuardPolicy(), CascadePolicy().dead_key_s) == (
+    assert (RetryPolicy(), GuardPolicy(), CascadePolicy().dead_key_s, KeepPolicy()) == (
         Retry().policy(),
         Infer().guard(),
         Infer().dead_key_s,
+        Infer().keep(KeepPolicy().marked_ms),
     )
+
+
+@pytest.mark.parametrize(("seconds", "whole_ms"), [(1, 1000), (1.5, 1500), (7200, 7_200_000)])
+def test_seconds_for_which_answers_are_kept_reach_the_policy(seconds: float, whole_ms: int) -> None:
+    assert KeepPolicy(whole_ms, 9) == Infer(keep_answers_s=seconds).keep(9)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ BOUNDS = [
     (Infer, "in_flight", 1, 10_000),
     (Infer, "dead_key_s", 1, 86_400),
     (Infer, "guard_consecutive", 1, 100_000),
+    (Infer, "keep_answers_s", 1, 30 * 86_400),
     (Retry, "attempts", 1, 1000),
     (Retry, "base_s", 0, 600),
     (Retry, "cap_s", 0, 600),

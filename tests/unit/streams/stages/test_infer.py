@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from streams.decisions import cascade, parking, rows, steps
+from streams.decisions import cascade, parking, rows, steps, thinning
 from streams.decisions.blame import Outcome
 from streams.decisions.breaker import Closed, Open, Probe, Verdict
 from streams.decisions.cascade import Candidate, CascadePolicy
 from streams.decisions.course import Keys, Progress
 from streams.decisions.flood_guard import GuardPolicy
 from streams.decisions.retry import RetryPolicy
+from streams.decisions.thinning import KeepPolicy
 from streams.ports import Call, Provider
 from streams.stage import Output, Record, Stage
 from streams.stages import infer
@@ -136,7 +137,8 @@ def test_row_of_a_finished_call_holds_the_exact_bytes() -> None:
 
     (output,) = run(infer.stage(Answering()), lane(message), scope)
 
-    assert rows.Row(f"{NORMAL}/3/7", INFERRED, output.value or b"") == rows.unpack(scope.rows[Keys.of(message).answer])
+    row = rows.Row(f"{NORMAL}/3/7", INFERRED, output.value or b"", NOW_MS)
+    assert row == rows.unpack(scope.rows[Keys.of(message).answer])
 
 
 @pytest.mark.parametrize(
@@ -417,7 +419,7 @@ def test_two_records_of_one_running_call_share_its_reply() -> None:
 def test_row_written_while_waiting_wins_over_the_own_reply() -> None:
     scope, message = FakeScope(), assembled()
     value = wire.encode(inferred(reply("earlier")))
-    earlier = rows.pack(rows.Row(f"{NORMAL}/3/1", INFERRED, value))
+    earlier = rows.pack(rows.Row(f"{NORMAL}/3/1", INFERRED, value, NOW_MS))
 
     async def first(call: Call) -> None:
         scope.rows[Keys.of(message).answer] = earlier
@@ -1006,3 +1008,229 @@ def test_request_wrong_by_itself_is_buried_in_an_outage_too() -> None:
     (output,) = run(stage, lane(assembled()), scope)
 
     assert FAILED == output.topic
+
+
+# -- rows that have had their time
+
+
+HOUR_MS, WEEK_MS = 3_600_000, 604_800_000
+
+
+def later(offset: int, age_ms: int, topic: str = NORMAL) -> Record:
+    """Another request, so much after the first one; its partition thins rows for it."""
+    message = assembled(dedup_key=f"later:{offset}", epoch=f"prompts/3/{offset}")
+    return lane(message, offset, topic)._replace(timestamp_ms=NOW_MS + age_ms)
+
+
+def stored(scope: FakeScope, message: Assembled) -> rows.Row | None:
+    packed = scope.rows.get(Keys.of(message).answer)
+    return None if packed is None else rows.unpack(packed)
+
+
+def passed(stage: Stage, scope: FakeScope, *ages_ms: int) -> None:
+    """Time goes by: a record at each of these times after the first."""
+    for offset, age_ms in enumerate(ages_ms, start=100):
+        scope.now_ms = NOW_MS + age_ms
+        run(stage, later(offset, age_ms), scope)
+
+
+@pytest.mark.parametrize(("age_ms", "word"), [(HOUR_MS - 1, INFERRED), (HOUR_MS, rows.GONE), (WEEK_MS - 1, rows.GONE)])
+def test_answer_of_an_hour_ago_is_a_marker_once_a_record_comes(age_ms: int, word: str) -> None:
+    """B148."""
+    scope, stage = FakeScope(), infer.stage(Answering())
+    run(stage, lane(assembled()), scope)
+
+    passed(stage, scope, age_ms)
+
+    row = stored(scope, assembled())
+    assert (word, NOW_MS) == ((row.word, row.ms) if row else None)
+
+
+def test_marker_is_gone_after_the_retention() -> None:
+    scope, stage = FakeScope(), infer.stage(Answering())
+    run(stage, lane(assembled()), scope)
+
+    passed(stage, scope, HOUR_MS, WEEK_MS)
+
+    assert stored(scope, assembled()) is None
+
+
+@pytest.mark.parametrize("age_ms", [HOUR_MS, WEEK_MS - 1, WEEK_MS])
+def test_way_of_a_request_that_left_is_known_for_the_retention(age_ms: int) -> None:
+    """Parked, or with an end of its own: nobody else would ever take the row away."""
+    scope = FakeScope()
+    stage = served(failing(LIMITED, None), scope)
+    run(stage, lane(assembled()), scope)
+
+    passed(stage, scope, age_ms)
+
+    assert (age_ms < WEEK_MS) is (Keys.of(assembled()).hop(0) in scope.rows)
+
+
+def test_time_for_which_answers_are_kept_is_a_part_of_the_stage() -> None:
+    scope, stage = FakeScope(), infer.stage(Answering(), keep=KeepPolicy(1000, 5000))
+    run(stage, lane(assembled()), scope)
+
+    words = []
+    for age_ms in (999, 2000, 5000):
+        passed(stage, scope, age_ms)
+        row = stored(scope, assembled())
+        words.append(row and row.word)
+
+    assert [INFERRED, rows.GONE, None] == words
+
+
+def marked(message: Assembled, scope: FakeScope, calls: int = 1) -> None:
+    """The request was answered an hour ago."""
+    row = rows.Row(f"{NORMAL}/3/7", rows.GONE, b"", NOW_MS - HOUR_MS, calls)
+    scope.rows[Keys.of(message).answer] = rows.pack(row)
+
+
+def test_request_of_which_only_a_marker_is_left_fails_without_a_call() -> None:
+    """B148."""
+    scope, provider = FakeScope(), Answering()
+    marked(assembled(), scope, calls=2)
+
+    (output,) = run(infer.stage(provider), lane(assembled(), partition=6), scope)
+
+    assert (FAILED, KEY, 6, "answer-gone", []) == (
+        output.topic,
+        output.key,
+        output.partition,
+        output.decision,
+        provider.calls,
+    )
+    failed = given_up(output)
+    assert ("answer_gone", "permanent", 2, NOW_MS) == (
+        failed.failure.kind,
+        failed.disposition,
+        failed.attempts,
+        failed.failed_ms,
+    )
+
+
+@pytest.mark.parametrize("step_ms", [0, 1, HOUR_MS])
+def test_record_of_a_marker_redelivered_gives_equal_outputs_and_writes_it_again(step_ms: int) -> None:
+    scope, stage = FakeScope(), infer.stage(Answering())
+    marked(assembled(), scope)
+    before = dict(scope.rows)
+
+    first = run(stage, lane(assembled()), scope)
+    scope.now_ms += step_ms
+    again = run(stage, lane(assembled()), scope)
+
+    assert (first, before) == (again, scope.rows)
+    assert [Keys.of(assembled()).answer] * 2 == scope.table.puts
+
+
+def test_marker_stands_above_a_deadline_that_has_passed() -> None:
+    """B68: it was paid for."""
+    scope, message = FakeScope(), assembled(deadline_ms=NOW_MS - 1)
+    marked(message, scope)
+
+    (output,) = run(infer.stage(Answering()), lane(message), scope)
+
+    assert ("failed", "answer_gone") == (given_up(output).outcome, given_up(output).failure.kind)
+
+
+def test_twin_of_a_request_whose_answer_is_gone_calls_nobody_either() -> None:
+    scope, provider = FakeScope(), Answering()
+    marked(assembled(), scope)
+
+    (output,) = run(infer.stage(provider), lane(assembled(id="twin", identity="ef" * 32)), scope)
+
+    assert ("twin", "answer_gone", []) == (given_up(output).id, given_up(output).failure.kind, provider.calls)
+
+
+def test_request_of_another_epoch_is_called_for() -> None:
+    """A redrive is a request of its own."""
+    scope, provider = FakeScope(), Answering()
+    marked(assembled(), scope)
+
+    (output,) = run(infer.stage(provider), lane(assembled(epoch="prompts/3/99")), scope)
+
+    assert (INFERRED, 1) == (output.topic, len(provider.calls))
+
+
+def test_marker_forgets_the_way_of_its_request() -> None:
+    scope, stage = FakeScope(), served(failing(LIMITED, None), FakeScope())
+    (away,) = run(stage, lane(assembled()), scope)
+    marked(assembled(), scope)
+
+    run(stage, returned(away), scope)
+
+    assert [Keys.of(assembled()).answer] == list(scope.rows)
+
+
+@pytest.mark.parametrize(
+    ("script", "calls"), [((None,), 1), ((AWAY, None), 2), ((AWAY, AWAY, AWAY, None), 4), ((AWAY,), 4), ((DENIED,), 1)]
+)
+def test_marker_counts_the_calls_that_were_made(script: tuple[WorkerError | None, ...], calls: int) -> None:
+    scope, provider = FakeScope(), failing(*script)
+    stage = served(provider, scope)
+    run(stage, lane(assembled()), scope)
+
+    row = stored(scope, assembled())
+
+    assert (calls, calls) == (len(provider.calls), row.calls if row else None)
+
+
+@pytest.mark.parametrize(("now_ms", "ms"), [(NOW_MS + 9, NOW_MS + 9), (NOW_MS - HOUR_MS, NOW_MS)])
+def test_row_is_no_older_than_its_record_however_wrong_the_clock_is(now_ms: int, ms: int) -> None:
+    """F16."""
+    scope = FakeScope(now_ms=now_ms)
+
+    run(infer.stage(Answering()), lane(assembled()), scope)
+
+    row = stored(scope, assembled())
+    assert ms == (row.ms if row else None)
+
+
+def test_row_that_was_used_again_is_young_again() -> None:
+    """Its record was not acknowledged, and may come once more."""
+    scope, stage = FakeScope(), infer.stage(Answering())
+    first = run(stage, lane(assembled()), scope)
+    scope.now_ms += 2 * HOUR_MS
+
+    again = run(stage, lane(assembled()), scope)
+    passed(stage, scope, 3 * HOUR_MS - 1)
+
+    row = stored(scope, assembled())
+    assert (first, INFERRED, NOW_MS + 2 * HOUR_MS) == (again, *((row.word, row.ms) if row else ()))
+
+
+def test_record_left_by_a_dead_worker_is_answered_before_its_row_is_thinned() -> None:
+    """Hours later, with a record of another lane in front of it."""
+    scope, provider = FakeScope(), Answering()
+    (first,) = run(infer.stage(provider), lane(assembled(), offset=7), scope)
+    scope.made.clear()
+    scope.now_ms = NOW_MS + 2 * HOUR_MS
+    revived = infer.stage(provider)
+
+    run(revived, later(1, 2 * HOUR_MS, ASSEMBLED["critical"]), scope)
+    (again,) = run(revived, lane(assembled(), offset=7), scope)
+
+    assert first == again
+
+
+def test_rows_are_thinned_after_the_outcome_of_the_record_is_safe() -> None:
+    """Who waits for an answer does not wait for that."""
+    scope, stage, newer = FakeScope(), infer.stage(Answering()), later(8, HOUR_MS)
+    run(stage, lane(assembled()), scope)
+    run(stage, newer, scope)
+
+    at_last = rows.unpack(scope.settled_with[-1][Keys.of(assembled()).answer])
+
+    row = stored(scope, assembled())
+    assert (INFERRED, rows.GONE) == (at_last.word, row.word if row else None)
+
+
+def test_record_of_the_same_second_reads_no_row_of_others() -> None:
+    scope, stage = FakeScope(), infer.stage(Answering())
+    run(stage, lane(assembled()), scope)
+    marked(assembled(), scope)
+    scope.table.items = None  # type: ignore[assignment]  # nobody asks
+
+    (output,) = run(stage, later(8, thinning.EVERY_MS - 1), scope)
+
+    assert INFERRED == output.topic

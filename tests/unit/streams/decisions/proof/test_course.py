@@ -154,6 +154,14 @@ def test_calls_are_held_against_what_excuses_them(calls: Calls | None, expected:
     assert expected == verdict(run(), calls=calls).ids("repeated")
 
 
+@pytest.mark.parametrize(("attempts", "expected"), [(1, ("calls",)), (3, ())])
+def test_calls_for_an_answer_that_is_kept_no_longer_were_made_once(attempts: int, expected: tuple[str, ...]) -> None:
+    """B148: it tells how many it took."""
+    gone = with_json(status="failed", attempts=attempts, error={"kind": "answer_gone", "message": "gone"})
+
+    assert expected == verdict(changed(run(), RESULTS, gone, of="a0"), calls=Calls(5, 3)).ids("repeated")
+
+
 @pytest.mark.parametrize(("attempts", "expected"), [(1, ("calls",)), (2, ("calls",)), (3, ()), (9, ())])
 def test_retries_that_answers_tell_excuse_calls(attempts: int, expected: tuple[str, ...]) -> None:
     read = changed(run(), RESULTS, with_json(attempts=attempts), of="a0")

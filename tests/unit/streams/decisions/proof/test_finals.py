@@ -7,7 +7,19 @@ import pytest
 from streams.decisions.proof import Fold, Mark, judge
 from streams.stage import Record
 from streams.testing import Pipeline
-from tests.support.checked import Records, added, as_if_whole, asked, changed, marks, ran, records, verdict, without
+from tests.support.checked import (
+    Records,
+    added,
+    as_if_whole,
+    asked,
+    changed,
+    marks,
+    ran,
+    records,
+    verdict,
+    with_json,
+    without,
+)
 from topics.catalog import ADMITTED, DEDUPED, PROMPTS, REFINED, RESULTS
 
 HOUR_S = 3600.0
@@ -71,6 +83,41 @@ def test_completed_and_failed_of_one_request_inside_the_window_conflict() -> Non
     read = records(ran(asked("a"), then=later(asked("a"), after_s=2 * HOUR_S), script=["ok", "auth"]))
 
     assert ("a",) == verdict(read, window_ms=10 * 3_600_000, stall_s=9e9).ids("conflicting-terminal")
+
+
+GONE = {"status": "failed", "error": {"kind": "answer_gone", "message": "gone"}}
+
+
+def test_answer_kept_no_longer_is_no_second_one_beside_the_first() -> None:
+    """B148."""
+    read = added(records(ran(asked("a"))), RESULTS, "a", **GONE)
+    found = verdict(read)
+
+    assert ((), (), 1) == (found.ids("conflicting-terminal"), found.ids("duplicate"), found.counts["completed"])
+
+
+def test_other_failure_beside_an_answer_conflicts_with_it_also_where_one_is_gone() -> None:
+    read = added(records(ran(asked("a"))), RESULTS, "a", **GONE)
+    read = added(read, RESULTS, "a", status="failed", error={"kind": "worker_error", "message": "other"})
+
+    assert ("a",) == verdict(read).ids("conflicting-terminal")
+
+
+def test_answer_kept_no_longer_is_told_in_one_way() -> None:
+    read = changed(records(ran(asked("a"))), RESULTS, with_json(**GONE))
+    read = added(read, RESULTS, "a", error={"kind": "answer_gone", "message": "otherwise"})
+
+    assert ("a",) == verdict(read).ids("duplicate")
+
+
+def test_answer_kept_no_longer_is_no_final_anew_inside_the_window() -> None:
+    read = records(ran(asked("a"), then=later(asked("a"), after_s=2 * HOUR_S)))
+    last = newest(read)
+    read = [with_json(**GONE)(one) if one is last else one for one in read]
+
+    found = verdict(read, window_ms=10 * 3_600_000, stall_s=9e9)
+
+    assert ((), ()) == (found.ids("duplicate"), found.ids("conflicting-terminal"))
 
 
 def test_refusal_binds_nobody_and_each_resend_has_its_own() -> None:

@@ -5,7 +5,10 @@ from typing import Any
 import orjson
 import pytest
 
+from streams.decisions import burial
+from streams.decisions.dedup import DedupPolicy
 from streams.decisions.proof import Mark
+from streams.testing import Pipeline
 from tests.support.checked import (
     BROKEN,
     Records,
@@ -19,7 +22,7 @@ from tests.support.checked import (
     with_json,
     without,
 )
-from topics.catalog import DEAD_LETTERS, FAILED, PROMPTS, RESULTS
+from topics.catalog import ASSEMBLED, DEAD_LETTERS, FAILED, PROMPTS, RESULTS
 
 
 def failing(*more: Any, **run: Any) -> Records:
@@ -42,6 +45,43 @@ def test_letter_of_bytes_that_are_no_request_is_their_equal(value: bytes | None)
 
 def test_letter_of_a_refusal_is_explained_by_it() -> None:
     assert () == verdict(records(ran(BROKEN))).ids("buried-unanswered")
+
+
+async def _thinned_and_again(pipeline: Pipeline) -> None:
+    """Hours later all that `infer` ever read is delivered to it again."""
+    await pipeline.advance(2 * 3600)
+    await pipeline.submit(asked("later", "what else?"), key=b"k")
+    await pipeline.settle()
+    pipeline.redeliver(ASSEMBLED["normal"], 0, 0)
+
+
+def late(window_s: float = 86_400) -> Records:
+    """While the door knows its answers, unless told otherwise."""
+    policy = DedupPolicy(window_s=window_s)
+    return records(ran(asked("a"), then=_thinned_and_again, partitions=1, dedup=policy))
+
+
+@pytest.mark.parametrize(("window_s", "answers"), [(86_400, 2), (3600, 3)])
+def test_letter_of_an_answer_that_is_kept_no_longer_is_no_anomaly(window_s: float, answers: int) -> None:
+    """B148: its request was answered before, and stays so; a door that has forgotten it tells that it is gone."""
+    read = late(window_s)
+    found = verdict(read)
+
+    told = [burial.told(one.headers)["kind"] for one in read if one.topic == DEAD_LETTERS]
+    assert (True, 2, ["answer_gone"]) == (found.clean, found.counts["completed"], told)
+    assert answers == len({one.value for one in read if one.topic == RESULTS})
+
+
+def test_other_letter_of_an_answered_request_is_one_too_many() -> None:
+    read = changed(late(), DEAD_LETTERS, header("kind", b"worker_error"))
+
+    assert ("a",) == verdict(read).ids("buried-unanswered")
+
+
+def test_letter_of_an_answer_gone_must_hold_its_original_all_the_same() -> None:
+    read = changed(late(), DEAD_LETTERS, lambda one: one._replace(value=b"other"))
+
+    assert ("a",) == verdict(read).ids("dead-letter-changed")
 
 
 def test_letter_of_an_expired_request_is_one_too_many() -> None:
