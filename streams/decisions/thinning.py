@@ -44,22 +44,14 @@ class KeepPolicy:
 class Sweep:
     """How far one partition has been looked through.
 
-    ``newest`` is the time of the newest record of each lane since the partition came here, ``swept_ms`` that of the
-    record that looked last, ``cursor`` the key it came to; None: the next look begins in front.
+    ``cursor`` is the key that was looked at last: at first any, so that a partition that moves often is not looked at
+    in front alone. ``newest`` is the time of the newest record of each lane since the partition came here,
+    ``swept_ms`` that of the record that looked last.
     """
 
+    cursor: bytes = b""
     newest: dict[str, int] = field(default_factory=dict)
     swept_ms: int = -EVERY_MS
-    cursor: bytes | None = None
-
-
-def begun(table: Rows) -> Sweep:
-    """Where a partition begins that has just come here.
-
-    Args:
-        table: Its rows; nothing is made of them.
-    """
-    return Sweep()
 
 
 def thinned(stored: bytes, sweep: Sweep, policy: KeepPolicy) -> bytes | None:
@@ -113,12 +105,20 @@ def tend(table: Rows, sweep: Sweep, topic: str, ms: int, policy: KeepPolicy) -> 
 def _due(table: Rows, sweep: Sweep, policy: KeepPolicy) -> list[tuple[bytes, bytes | None]]:
     """What is to be written, once the reading is over; the cursor stands behind the last row that was looked at."""
     due, looked, size = list[tuple[bytes, bytes | None]](), 0, 0
-    for key, stored in table.items(sweep.cursor):
+    for key, stored in _round(table, sweep.cursor):
         sweep.cursor, looked, size = key, looked + 1, size + len(stored)
         became = thinned(stored, sweep, policy)
         if became is not stored:
             due.append((key, became))
         if looked == PAGE or size >= PAGE_BYTES or len(due) == WRITES:
-            return due
-    sweep.cursor = None
+            break
     return due
+
+
+def _round(table: Rows, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Every row once, those behind a key first."""
+    yield from table.items(start)
+    for key, stored in table.items():
+        if key > start:
+            return
+        yield key, stored

@@ -29,7 +29,7 @@ from streams.decisions.cascade import Ask, Candidate, CascadePolicy, Course, Nob
 from streams.decisions.course import Ended, Keys, Progress
 from streams.decisions.flood_guard import FloodGuard, GuardPolicy
 from streams.decisions.steps import Late, Missed, Step
-from streams.decisions.thinning import KeepPolicy
+from streams.decisions.thinning import KeepPolicy, Sweep
 from streams.ports import AllClosed, Breakers, Call, Provider
 from streams.stage import Output, Outputs, Record, Scope, Stage
 from topics import wire
@@ -102,8 +102,9 @@ def stage(
 
     async def handle(record: Record, scope: Scope) -> Outputs:
         """Answers from the row of the key where there is one, else by as few calls as it takes; then thins old rows."""
-        output = await Case(record, wire.decode(record.value, Assembled), scope, desk).output()
-        thinning.tend(scope.table, scope.derived(thinning.begun), record.topic, record.timestamp_ms, kept)
+        case = Case(record, wire.decode(record.value, Assembled), scope, desk)
+        output, sweep = await case.output(), scope.derived(lambda _: Sweep(case.keys.answer))
+        thinning.tend(scope.table, sweep, record.topic, record.timestamp_ms, kept)
         return (output,)
 
     writes = (INFERRED, FAILED, *PARKED)
@@ -227,8 +228,7 @@ class Case:
 
     def _replied(self, candidate: Candidate, reply: Reply, began_ms: int) -> Replied | Missed:
         now_ms, tries = self.scope.now_ms, self.progress.tries
-        work_s = (now_ms - began_ms) / 1000
-        whole = grown(reply, Reply, work_s=work_s, finished_ms=now_ms, attempts=len(tries) + 1)
+        whole = grown(reply, Reply, work_s=(now_ms - began_ms) / 1000, finished_ms=now_ms, attempts=len(tries) + 1)
         try:
             return Replied(endings.answered(self.message, whole, tries), began_ms)
         except RecordTooLarge as error:

@@ -1225,6 +1225,16 @@ def test_rows_are_thinned_after_the_outcome_of_the_record_is_safe() -> None:
     assert (INFERRED, rows.GONE) == (at_last.word, row.word if row else None)
 
 
+def test_first_look_at_a_partition_begins_at_the_record_at_hand() -> None:
+    """Else one that moves often would be looked at in front alone."""
+    scope, begun = FakeScope(), list[bytes | None]()
+    scope.table.items = lambda after=None: iter(begun.append(after) or ())  # type: ignore[method-assign, func-returns-value]  # it only notes
+
+    run(infer.stage(Answering()), lane(assembled()), scope)
+
+    assert [Keys.of(assembled()).answer, None] == begun
+
+
 def test_record_of_the_same_second_reads_no_row_of_others() -> None:
     scope, stage = FakeScope(), infer.stage(Answering())
     run(stage, lane(assembled()), scope)
