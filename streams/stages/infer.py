@@ -255,8 +255,7 @@ class Case:
     # -- write down
 
     def _catch_up(self) -> None:
-        stored = self.scope.table.get(self.place)
-        if stored is not None:
+        if (stored := self.scope.table.get(self.place)) is not None:
             self.stored = True
             self.progress = course.later(self.progress, stored)
 
@@ -275,13 +274,12 @@ class Case:
     async def _left(self) -> Output:
         """The request leaves this hop: parked, or with an end of its own. Written again where it was there."""
         await self._save()
-        key, at, progress, message = self.record.key, self.record.partition, self.progress, self.message
+        key, at, progress = self.record.key, self.record.partition, self.progress
         if progress.own is not None:
-            value = self._failed(progress.own)
             decision = "given-up" if progress.own.outcome == "failed" else progress.own.outcome
-            return Output(FAILED, key, value, decision, at)
+            return Output(FAILED, key, self._failed(progress.own), decision, at)
         headers = tuple((name, value.encode()) for name, value in progress.headers)
-        return Output(progress.parked or "", key, course.copy(message, progress), "parked", at, headers)
+        return Output(progress.parked or "", key, course.copy(self.message, progress), "parked", at, headers)
 
     def _used_ms(self) -> int:
         """When a row is used: now, but not before the record, however wrong the clock is."""
