@@ -34,10 +34,15 @@ def folded(policy: GuardPolicy, outcomes: str) -> FloodGuard:
 
 
 def ended(guard: FloodGuard, letter: str) -> FloodGuard:
-    """After a call, and after its request where that is given up with it."""
+    """After a call that began after all others, and after its request where that is given up with it."""
     error = ERRORS[letter]
-    guard = guard.called(error)
+    guard = guard.called(error, guard.calls[-1][0] + 1 if guard.calls else 0)
     return guard if error is None or letter == "r" else guard.given_up(error)
+
+
+def remembered(guard: FloodGuard) -> tuple[int, list[bool]]:
+    """All but the times."""
+    return guard.streak, [failed for _, failed in guard.calls]
 
 
 def counted(outcomes: str) -> str:
@@ -70,7 +75,7 @@ def test_what_lies_behind_the_window_is_forgotten(policy: GuardPolicy, before: s
     """Once an answer has ended the row."""
     latest = "o" + after + "o" * policy.window
 
-    assert folded(policy, latest) == folded(policy, before + latest)
+    assert remembered(folded(policy, latest)) == remembered(folded(policy, before + latest))
 
 
 @given(POLICIES, OUTCOMES)
@@ -89,6 +94,16 @@ def test_failure_never_ends_an_outage(policy: GuardPolicy, outcomes: str, letter
     guard = folded(policy, outcomes)
 
     assert not guard.systemic() or ended(guard, letter).systemic()
+
+
+@given(POLICIES, st.text("for", min_size=30, max_size=60), st.text("or", max_size=40))
+def test_call_that_began_before_the_window_is_not_in_it(policy: GuardPolicy, outcomes: str, slow: str) -> None:
+    """However late it ends."""
+    guard = late = folded(policy, "f" + outcomes)
+    for letter in slow:
+        late = late.called(ERRORS[letter], -1)
+
+    assert guard.calls == late.calls
 
 
 @given(POLICIES, st.text("co", max_size=80))
