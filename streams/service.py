@@ -61,6 +61,7 @@ def worker(settings: Settings, roles: tuple[str, ...]) -> int:
         shape=shape,
         slot=settings.worker.slot,
         static=settings.worker.static_membership,
+        take_over=settings.worker.take_over,
         tuning=_tuning(settings),
         beside=lambda running: _both(
             _beside(settings, running, originals, metrics, log, keeper, called, boards), trims

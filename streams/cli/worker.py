@@ -13,6 +13,10 @@ def worker(
     ctx: typer.Context,
     apps: Annotated[str | None, typer.Option(help="Which parts of the flow it runs: core,infer,park.")] = None,
     slot: Annotated[int | None, typer.Option(help="Its number on this machine.")] = None,
+    take_over: Annotated[
+        bool | None,
+        typer.Option("--take-over", help="Wait until the slot's worker has ended, then go on in its place."),
+    ] = None,
     http_port: Annotated[int | None, typer.Option(help="Port of /metrics, /ready and /live.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Where its tables are kept.")] = None,
     provider: Annotated[str | None, typer.Option(help="Who answers: echo, openai, anthropic.")] = None,
@@ -27,6 +31,7 @@ def worker(
     flags = {
         "worker.apps": apps,
         "worker.slot": slot,
+        "worker.take_over": take_over,
         "worker.http_port": http_port,
         "worker.state_dir": state_dir,
         "provider.kind": provider,

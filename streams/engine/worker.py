@@ -67,6 +67,7 @@ class WorkerPlan:
     shape: topics.Shape = field(default_factory=topics.Shape)
     slot: int = 0
     static: bool = True
+    take_over: bool = False
     tuning: Tuning = field(default_factory=Tuning)
     failpoint: Failpoint = lambda _: None
     beside: "Beside" = lambda _: alone()
@@ -126,6 +127,10 @@ async def serve(plan: WorkerPlan, stop: asyncio.Event, ready: Ready) -> int:
     """
     assert_compiled()
     topics.require(await topics.plan(plan.cluster, plan.names, plan.shape, plan.tables()))
+    if plan.take_over:
+        log.warning("waits until the slot is free", extra={"action": "waiting"})
+        if not await slots.free(plan.state_dir, plan.slot, stop):
+            return 0
     place = slots.take(plan.state_dir, plan.slot, static=plan.static)
     cluster_id = await topics.cluster_id(plan.cluster)
     report = _no_report(plan)

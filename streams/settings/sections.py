@@ -207,6 +207,7 @@ class WorkerSettings(Section):
     http_port: int = Field(9464, ge=0, le=65_535, description="0 = any free port")
     session_timeout_s: float = Field(10.0, ge=6, le=300)
     static_membership: bool = True
+    take_over: bool = Field(False, description="wait until the slot's worker has ended, then go on in its place")
     grace_s: float = Field(5.0, ge=0, le=600, description="time for running work at a stop")
     lost_offsets: Literal["stop", "skip"] = Field("stop", description="the log starts later than what is committed")
     allow_create_time: bool = Field(False, description="accept a prompts topic with producer timestamps")

@@ -68,12 +68,11 @@ def looked_at(outcome: Outcome, restart: Restart, quiet: tuple[float, float]) ->
 
 
 async def restarted(worker: RunningWorker, slot: int) -> Restart:
-    """Asked to end, started again at once, and ready."""
-    partitions, down_s = steady.owned(worker), time.time()
-    code = await asyncio.to_thread(worker.stop)
+    """Its successor waits for its place, it is asked to end, and the other one is ready."""
+    partitions = steady.owned(worker)
+    down_s, code = await asyncio.to_thread(worker.replaced)
     if code != 0:
         raise RuntimeError(f"worker {slot} ended with {code}")
-    worker.start()
     await asyncio.to_thread(worker.ready)
     return Restart(slot, partitions, down_s, time.time())
 

@@ -1,5 +1,6 @@
 """How does a worker process begin, and how does it end?"""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.support.brokers import Broker
 from tests.support.loops import in_loop, until
 from tests.support.probe_worker import GATED
 from tests.support.probes import Site, items, site
+from tests.support.running import WITHIN_S, Line, RunningWorker, request, running
 from topics.catalog import ADMITTED, CATALOG, Names
 
 pytestmark = pytest.mark.broker
@@ -151,3 +153,28 @@ async def test_later_log_start_goes_on_only_by_setting(broker: Broker, names: Na
 
     assert {b"later3", b"later4"} <= passed
     assert (ADMITTED, 0, 10, 3) == (lost["topic"], lost["partition"], lost["offset"], lost["outputs"])
+
+
+def test_successor_waits_for_its_predecessor_and_goes_on_in_its_place(broker: Broker, tmp_path: Path) -> None:
+    """F2: it is made up when the place is free, and finds the rows; a static member comes back, and no other one."""
+    line = Line(broker.bootstrap_servers)
+    with running(line, tmp_path) as worker:
+        asyncio.run(line.publish(request("before", "once")))
+        asyncio.run(line.answer("before"))
+        _, code = worker.replaced()
+        worker.ready()
+        asyncio.run(line.publish(request("after", "once")))
+        asyncio.run(line.answer("after"))
+        calls, places = worker.calls.started, {path.name for path in (tmp_path / "state").iterdir() if path.is_dir()}
+
+    assert (0, 1, {"slot-0"}) == (code, calls, places)
+
+
+def test_successor_that_is_asked_to_stop_while_it_waits_ends_with_zero(broker: Broker, tmp_path: Path) -> None:
+    line = Line(broker.bootstrap_servers)
+    with running(line, tmp_path) as worker:
+        second = RunningWorker(line, tmp_path / "second", settings={"worker.take_over": True})
+        second.directory = tmp_path  # the same state, a log of its own
+        second.start().until(lambda: "waits until the slot is free" in second.said, WITHIN_S, "waiting")
+
+        assert (0, True) == (second.stop(), worker.alive)

@@ -220,6 +220,17 @@ class RunningWorker:
             self.kill()
             raise
 
+    def replaced(self) -> tuple[float, int]:
+        """Its successor is started and waits; then it is asked to stop: when (seconds), and with what it ended."""
+        first, self.log = self.process, self.directory / f"worker-{time.monotonic_ns()}.log"
+        self.settings["worker.take_over"] = True
+        self.start()
+        self.until(lambda: "waits until the slot is free" in self.said, START_S, "waiting")
+        assert first is not None
+        down_s = time.time()
+        first.terminate()
+        return down_s, first.wait(40.0)
+
     # -- what it says
     @property
     def said(self) -> str:

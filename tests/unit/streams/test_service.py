@@ -55,6 +55,7 @@ def test_worker_knows_all_stages_in_flow_order(monkeypatch) -> None:
     [
         ("worker__slot", 4, lambda plan: plan.slot, 4),
         ("worker__static_membership", False, lambda plan: plan.static, False),
+        ("worker__take_over", True, lambda plan: plan.take_over, True),
         ("worker__state_dir", "here", lambda plan: plan.state_dir, Path("here")),
         ("worker__session_timeout_s", 7, lambda plan: plan.tuning.session_s, 7),
         ("worker__grace_s", 2, lambda plan: plan.tuning.grace_s, 2),

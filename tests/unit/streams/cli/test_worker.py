@@ -29,6 +29,7 @@ def test_exit_code_of_the_work_is_passed_on(code):
         (["--http-port", "9500"], "worker", "http_port", 9500),
         (["--state-dir", "/var/x"], "worker", "state_dir", "/var/x"),
         (["--provider", "echo"], "provider", "kind", "echo"),
+        (["--take-over"], "worker", "take_over", True),
         (["--plain-text"], "admit", "plain_text", True),
         (["--no-plain-text"], "admit", "plain_text", False),
     ],

@@ -1,5 +1,6 @@
 """A worker's place on its host, with real locks and a real second process."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from streams.engine import slots
+from tests.support.loops import in_loop
 from tests.support.tree import ROOT
 
 HOLDER = """
@@ -135,6 +137,40 @@ def test_slot_held_here_gives_the_other_process_a_dynamic_place(tmp_path: Path) 
     with held(tmp_path) as (process, got):
         assert f"dynamic-{process.pid} False" == got
     place.release()
+
+
+@in_loop
+async def test_slot_that_nobody_holds_is_free_and_stays_so(tmp_path: Path) -> None:
+    assert [True, True] == [await slots.free(tmp_path / "new", 0, asyncio.Event()) for _ in range(2)]
+
+
+@in_loop
+async def test_successor_takes_the_slot_when_its_holder_has_ended(tmp_path: Path) -> None:
+    with held(tmp_path) as (process, _):
+        waiting = asyncio.create_task(slots.free(tmp_path, 0, asyncio.Event()))
+        early = (await asyncio.wait([waiting], timeout=5 * slots.LOOK_S))[0]
+        process.kill()
+        found = await asyncio.wait_for(waiting, 10)
+    place = slots.take(tmp_path, 0)
+
+    assert (set(), True, True) == (early, found, place.static)
+    place.release()
+
+
+@in_loop
+async def test_successor_that_is_told_to_stop_waits_no_longer(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    with held(tmp_path):
+        waiting = asyncio.create_task(slots.free(tmp_path, 0, stop))
+        stop.set()
+
+        assert not await asyncio.wait_for(waiting, 10)
+
+
+@in_loop
+async def test_waiting_for_one_slot_leaves_the_others_alone(tmp_path: Path) -> None:
+    with held(tmp_path, slot=1):
+        assert await slots.free(tmp_path, 0, asyncio.Event())
 
 
 def test_lock_is_not_inherited_by_children_of_the_holder(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_tables_of_a_plan_are_those_of_its_apps(
 def test_plan_is_static_in_slot_zero_unless_told_otherwise(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
 
-    assert (0, True, topics.Shape()) == (plan.slot, plan.static, plan.shape)
+    assert (0, True, False, topics.Shape()) == (plan.slot, plan.static, plan.take_over, plan.shape)
 
 
 @in_loop
