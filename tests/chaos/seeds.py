@@ -3,20 +3,23 @@
     .venv/bin/python -m tests.chaos.seeds [--seeds 4] [--first 1] [--busy-s 45] [--long] [--only kill,stop] [--stock]
 
 A seed is a pipeline of its own: broker, provider, two workers, a steady load, three faults while it is busy. One line a
-seed; at the end how often each fault was played, what came to pass, and a summary. ``--stock`` runs a stock Faust agent
-under the same driver: it must be red, or the driver proves nothing. Exit 1 when a bar is missed. F16 needs no root
-here: a worker's clock is set wrong inside it.
+seed; at the end how often each fault was played, what came to pass, and a summary. ``--beside`` plays so many seeds at
+once. ``--stock`` runs a stock Faust agent under the same driver: it must be red, or the driver proves nothing. Exit 1
+when a bar is missed. F16 needs no root here: a worker's clock is set wrong inside it.
 """
 
 import argparse
 import asyncio
+import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from streams.drill import outcome, run, site
@@ -75,16 +78,23 @@ def played(seed: int, asked: argparse.Namespace, directory: Path) -> Outcome:
             return Outcome(drill.faults, 1, wrong={"failed": (str(failed),)}, seed=seed)
 
 
+def alone(asked: argparse.Namespace, seed: int) -> tuple[Outcome, Path]:
+    """One seed in a directory of its own; that is kept where it is red."""
+    directory = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-"))
+    found = played(seed, asked, directory)
+    if found.green or asked.stock:
+        shutil.rmtree(directory, ignore_errors=True)
+    return found, directory
+
+
 def every(asked: argparse.Namespace) -> Iterator[Outcome]:
-    for seed in range(asked.first, asked.first + asked.seeds):
-        directory = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-"))
-        found = played(seed, asked, directory)
-        print(found.line(), flush=True)
-        if found.green or asked.stock:
-            shutil.rmtree(directory, ignore_errors=True)
-        else:
-            print(f"  kept in {directory}", flush=True)
-        yield found
+    seeds = range(asked.first, asked.first + asked.seeds)
+    with ProcessPoolExecutor(asked.beside, multiprocessing.get_context("spawn")) as pool:
+        for found, directory in pool.map(partial(alone, asked), seeds):
+            print(found.line(), flush=True)
+            if directory.exists():
+                print(f"  kept in {directory}", flush=True)
+            yield found
 
 
 def closing(outcomes: Sequence[Outcome]) -> Iterator[str]:
@@ -100,6 +110,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.seeds", description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--beside", type=int, default=1, help="so many seeds at once; their lines come in order")
     parser.add_argument("--busy-s", type=float, default=None)
     parser.add_argument("--long", action="store_true", help="calls of 8 s, one of 20 of 20 s, 120 s busy")
     parser.add_argument("--only", help="draw from these faults only")
