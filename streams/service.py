@@ -63,9 +63,8 @@ def worker(settings: Settings, roles: tuple[str, ...]) -> int:
         static=settings.worker.static_membership,
         take_over=settings.worker.take_over,
         tuning=_tuning(settings),
-        beside=lambda running: _both(
-            _beside(settings, running, originals, metrics, log, keeper, called, boards), trims
-        ),
+        beside=lambda running: _both(_beside(settings, running, originals, metrics, keeper, called, boards), trims),
+        page=lambda running: _page(settings, running, metrics, log),
     )
     return run(plan, lambda _: log.info("ready", action="ready", slot=settings.worker.slot, roles=roles))
 
@@ -115,12 +114,11 @@ async def _beside(
     running: Worker,
     originals: BrokerOriginals,
     metrics: telemetry.Metrics,
-    log: Any,
     keeper: CorpusKeeper | None = None,
     called: Mapping[str, Provider] = MappingProxyType({}),
     boards: BoardKeeper | None = None,
 ) -> AsyncIterator[None]:
-    """What runs beside the apps: corpus, board, reader of original bytes, the page for scrapers and probes."""
+    """What runs beside the apps: corpus, board, reader of original bytes, the lag."""
     if keeper is not None:
         running.others.append(lambda: keeper.reasons)
     if boards is not None:
@@ -128,20 +126,27 @@ async def _beside(
         metrics.watch("breaker_state", boards.states)
     metrics.watch("calls_running", running.calls_running)
     metrics.watch("held_records", running.held)
-    metrics.watch("ready", lambda: {(): float(not running.reasons)})
-    host, port = settings.worker.http_host, settings.worker.http_port
     behind: dict[tuple[str, ...], float] = {}
     metrics.watch("lag_records", lambda: behind)
     keeping = keeper.running() if keeper else nullcontext()
     watched = boards.running() if boards else nullcontext()
-    async with keeping, watched, originals, web.serve(host, port, metrics.render, lambda: running.reasons) as address:
-        log.info("listening", action="listening", address=address)
+    async with keeping, watched, originals:
         watching = asyncio.get_running_loop().create_task(_lag(settings, running, behind))
         try:
             yield
         finally:
             watching.cancel()
             await providers.close(called)
+
+
+@asynccontextmanager
+async def _page(settings: Settings, running: Worker, metrics: telemetry.Metrics, log: Any) -> AsyncIterator[None]:
+    """The page for scrapers and probes; its port is the place's, as long as that is held."""
+    metrics.watch("ready", lambda: {(): float(not running.reasons)})
+    host, port = settings.worker.http_host, settings.worker.http_port
+    async with web.serve(host, port, metrics.render, lambda: running.reasons) as address:
+        log.info("listening", action="listening", address=address)
+        yield
 
 
 def _work(intakes: Iterable[TopicIntake | Tier]) -> tuple[str, ...]:

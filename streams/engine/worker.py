@@ -71,6 +71,7 @@ class WorkerPlan:
     tuning: Tuning = field(default_factory=Tuning)
     failpoint: Failpoint = lambda _: None
     beside: "Beside" = lambda _: alone()
+    page: "Beside" = lambda _: alone()
 
     def tables(self) -> dict[str, tuple[str, ...]]:
         """The tables of each app, by name."""
@@ -123,28 +124,36 @@ Beside = Callable[[Worker], AbstractAsyncContextManager[object]]
 async def serve(plan: WorkerPlan, stop: asyncio.Event, ready: Ready) -> int:
     """Run the apps until ``stop`` is set or one of them fails. Returns the exit code.
 
-    ``plan.beside`` is entered before the first app starts; ``ready`` is called once all are assigned and recovered.
+    ``plan.beside`` is entered first of all, ``plan.page`` once the worker has its place, before the first app starts;
+    ``ready`` is called once all are assigned and recovered.
     """
     assert_compiled()
     topics.require(await topics.plan(plan.cluster, plan.names, plan.shape, plan.tables()))
-    if plan.take_over:
-        log.warning("waits until the slot is free", extra={"action": "waiting"})
-        if not await slots.free(plan.state_dir, plan.slot, stop):
-            return 0
-    place = slots.take(plan.state_dir, plan.slot, static=plan.static)
     cluster_id = await topics.cluster_id(plan.cluster)
-    report = _no_report(plan)
-    worker, code = Worker(expected=len(plan.apps)), 0
+    worker = Worker(expected=len(plan.apps))
+    async with plan.beside(worker):
+        if plan.take_over:
+            log.warning("waits until the slot is free", extra={"action": "waiting"})
+            if not await slots.free(plan.state_dir, plan.slot, stop):
+                return 0
+        place = slots.take(plan.state_dir, plan.slot, static=plan.static)
+        try:
+            async with plan.page(worker):
+                return await _served(plan, place, cluster_id, worker, stop, ready)
+        finally:
+            place.release()
+
+
+async def _served(
+    plan: WorkerPlan, place: slots.Place, cluster_id: str, worker: Worker, stop: asyncio.Event, ready: Ready
+) -> int:
+    report, code = _no_report(plan), 0
     try:
-        async with plan.beside(worker):
-            try:
-                worker.apps.extend(_made(plan, name, place, cluster_id, report) for name in plan.apps)
-                await asyncio.wait_for(asyncio.gather(*(app.start() for app in worker.apps)), START_S)
-                code = await _watch(worker, stop, ready)
-            finally:
-                code = await _stop(worker.apps, plan.tuning.grace_s) or code
+        worker.apps.extend(_made(plan, name, place, cluster_id, report) for name in plan.apps)
+        await asyncio.wait_for(asyncio.gather(*(app.start() for app in worker.apps)), START_S)
+        code = await _watch(worker, stop, ready)
     finally:
-        place.release()
+        code = await _stop(worker.apps, plan.tuning.grace_s) or code
     return code
 
 

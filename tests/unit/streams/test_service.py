@@ -188,11 +188,25 @@ async def nothing():
 @in_loop
 async def test_page_of_a_worker_is_served_while_it_runs() -> None:
     log = Log()
-    async with service._beside(of(worker__http_port=0), Page(), nothing(), Metrics(process=False), log):
+    async with service._page(of(worker__http_port=0), Page(), Metrics(process=False), log):
         event, more = log.told[0]
 
     assert "listening" == event
     assert more["address"].startswith("127.0.0.1:")
+
+
+@in_loop
+async def test_port_of_the_page_is_left_alone_until_the_worker_has_its_place(monkeypatch) -> None:
+    """Its predecessor may still show its own there."""
+    monkeypatch.setattr(service, "BrokerOriginals", lambda *_: nothing())
+    served = []
+    monkeypatch.setattr(service.web, "serve", lambda host, port, *_: served.append(port) or nothing())
+    plan, page = planned(monkeypatch, of(worker__http_port=7), ("park",)), Page()
+    page.others = []
+    async with plan.beside(page):
+        before = list(served)
+        async with plan.page(page):
+            assert ([], [7]) == (before, served)
 
 
 class Holding:
@@ -206,8 +220,8 @@ class Holding:
 
 @in_loop
 async def test_connections_of_all_providers_are_closed_when_the_worker_has_stopped() -> None:
-    called, asked = {"openai": Holding(), "anthropic": Holding()}, of(worker__http_port=0)
-    async with service._beside(asked, Page(), nothing(), Metrics(process=False), Log(), None, called):
+    called = {"openai": Holding(), "anthropic": Holding()}
+    async with service._beside(of(), Page(), nothing(), Metrics(process=False), None, called):
         before = [provider.closed for provider in called.values()]
 
     assert ([0, 0], [1, 1]) == (before, [provider.closed for provider in called.values()])
@@ -227,7 +241,7 @@ def test_key_of_the_provider_is_needed_where_calls_are_made(monkeypatch, roles, 
 
 def test_providers_of_the_settings_are_those_that_are_called_and_closed(monkeypatch) -> None:
     seen = []
-    monkeypatch.setattr(service, "_beside", lambda *given: seen.append(given[6]))
+    monkeypatch.setattr(service, "_beside", lambda *given: seen.append(given[5]))
     plan = planned(monkeypatch, of(routes={"default": ["echo:m"]}), ("infer",))
     plan.beside(None)
 
@@ -282,7 +296,7 @@ def test_breaker_settings_reach_the_board_and_the_stage(monkeypatch) -> None:
 async def test_worker_is_not_ready_before_its_board_is() -> None:
     page, metrics, boards = Page(), Metrics(process=False), Kept()
     page.others = []
-    async with service._beside(of(worker__http_port=0), page, nothing(), metrics, Log(), None, {}, boards):
+    async with service._beside(of(worker__http_port=0), page, nothing(), metrics, None, {}, boards):
         reasons = [reason for other in page.others for reason in other()]
 
     assert (["breakers: reading to their end"], 1) == (reasons, boards.entered)
